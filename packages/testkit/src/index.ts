@@ -1,1 +1,2 @@
-export {};
+export { History } from './history.ts';
+export type { Finding, HistoryRecord, Receipt, Verdict } from './history.ts';
