@@ -45,6 +45,7 @@ export type ErrorCode =
   | 'SEQUENCE_GAP'
   | 'WRITER_UNKNOWN'
   | 'PRODUCER_FENCED'
+  | 'UNSUPPORTED'
   | 'INTERNAL';
 
 /** Each code's row. */
@@ -78,6 +79,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
   SEQUENCE_GAP: row(status.FAILED_PRECONDITION, false),
   WRITER_UNKNOWN: row(status.FAILED_PRECONDITION, false),
   PRODUCER_FENCED: row(status.FAILED_PRECONDITION, false),
+  UNSUPPORTED: row(status.UNIMPLEMENTED, false),
   INTERNAL: row(status.INTERNAL, false),
 };
 
@@ -91,7 +93,11 @@ export class RefusalError extends Error {
   constructor(
     code: ErrorCode,
     message: string,
-    options: { readonly outcome?: Outcome; readonly leaderAddress?: string | undefined; readonly cause?: unknown } = {},
+    options: {
+      readonly outcome?: Outcome;
+      readonly leaderAddress?: string | undefined;
+      readonly cause?: unknown;
+    } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'RefusalError';
