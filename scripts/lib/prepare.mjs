@@ -72,15 +72,26 @@ export function checkNodeVersion() {
 }
 
 /**
+ * How to call the pinned pnpm, which need not be installed.
+ * @param {readonly string[]} args for pnpm
+ * @returns {readonly [string, readonly string[]]} program and arguments
+ */
+export function pnpmCommand(args) {
+  // The hash behind the version is for corepack; npm checks its own.
+  const version = manifest().packageManager.split('+')[0] ?? 'pnpm';
+  return ['npx', ['--yes', version, ...args]];
+}
+
+/**
  * Installs the locked dependencies if they are not installed.
  * @returns {number} exit code
  */
 export function install() {
   const fingerprint = installFingerprint();
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === fingerprint) return 0;
-  const pnpm = manifest().packageManager.split('+')[0] ?? 'pnpm';
-  console.log(`Installing the locked dependencies with ${pnpm} ...`);
-  const code = run('npx', ['--yes', pnpm, 'install', '--frozen-lockfile', '--prefer-offline']);
+  const [npx, args] = pnpmCommand(['install', '--frozen-lockfile', '--prefer-offline']);
+  console.log(`Installing the locked dependencies with ${args[1]} ...`);
+  const code = run(npx, args);
   if (code === 0) writeFileSync(stampFile, fingerprint);
   return code;
 }
