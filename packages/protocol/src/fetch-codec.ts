@@ -1,5 +1,5 @@
 /** FetchResponse: columns in front, then the stored bytes of the messages as they lie on disk. */
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import { WireReader, WireWriter } from './wire.ts';
 
 /** A stretch of one partition's records, one row a run. See FetchResponse in the proto file. */

@@ -1,10 +1,12 @@
 // What a user of the SDK meets.
+
 export * from './capabilities.ts';
 export * from './errors.ts';
 export * from './limits.ts';
 export * from './types.ts';
 
 // For sister packages: the service, its errors, and the codecs of the hot paths.
+
 export * from './fetch-codec.ts';
 export * from './grpc-errors.ts';
 export * from './message-codec.ts';
