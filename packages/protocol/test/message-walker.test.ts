@@ -268,13 +268,15 @@ describe('MessageWalker', () => {
       /producer_id is too large/,
     ],
   ];
-  it.each(wrong)('refuses %s', (_name, bytes, code, text, index) => {
-    const error = refusal(bytes);
-    expect(error.code).toBe(code);
-    expect(error.message).toMatch(text);
-    expect(error.messageIndex).toBe(index);
-    expect(error.outcome).toBe('not-applied');
-  });
+  for (const [name, bytes, code, text, index] of wrong) {
+    it(`refuses ${name}`, () => {
+      const error = refusal(bytes);
+      expect(error.code).toBe(code);
+      expect(error.message).toMatch(text);
+      expect(error.messageIndex).toBe(index);
+      expect(error.outcome).toBe('not-applied');
+    });
+  }
 
   const runs = (lengths: readonly number[], sequences: readonly number[]): Buffer =>
     encodeRequest('OrderedProduce', {
@@ -323,7 +325,7 @@ describe('MessageWalker', () => {
       value: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
       messageGroup: fc
         .string({ minLength: 1, maxLength: 60, unit: 'grapheme' })
-        .filter((name) => Buffer.byteLength(name) <= 256 && name.isWellFormed()),
+        .filter((name) => Buffer.byteLength(name) <= 256),
       producerTimestampMs: fc.maxSafeInteger(),
       headers: fc.array(
         fc.record({
