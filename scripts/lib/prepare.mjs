@@ -62,6 +62,15 @@ export function run(program, args, options = {}) {
  */
 export const runTool = (name, args) => run(join(root, 'node_modules', '.bin', name), args);
 
+/**
+ * Runs a TypeScript file from its source.
+ * @param {string} file from the clone's top
+ * @param {readonly string[]} args
+ * @returns {number} its exit code
+ */
+export const runSource = (file, args) =>
+  run(process.execPath, ['--import', 'tsx', '--conditions=seriatim-source', join(root, file), ...args]);
+
 /** Exits with a message when Node is too old, before anything fails in a way that is hard to read. */
 export function checkNodeVersion() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
