@@ -1,1 +1,9 @@
+export {
+  type AnyColumn,
+  type ColumnArray,
+  type Columns,
+  type ColumnType,
+  GroupTable,
+  type GroupTableOptions,
+} from './group-table.ts';
 export * from './ports.ts';
