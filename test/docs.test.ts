@@ -60,6 +60,7 @@ describe('docs/architecture.md', () => {
         [...file.text.matchAll(/name: [`'](seriatim_[a-z_]+)[`']/g)].flatMap((match) => match[1] ?? []),
       ),
     );
+    expect(code.size).toBeGreaterThan(4);
     expect([...documented].sort()).toEqual([...code].sort());
   });
 });

@@ -3,19 +3,21 @@ import { createConnection, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
 /** One JSON object a line in both directions; an answer repeats the `id` of its request. */
-export interface ToyRequest {
-  readonly id: number;
-  /** `put` stores `value` under `key`; `dump` answers every pair, read linearizably; `status` says who leads. */
-  readonly type: 'put' | 'dump' | 'status';
-  readonly key?: number;
-  readonly value?: string;
-}
+export type ToyRequest =
+  | { readonly type: 'put'; readonly key: number; readonly value: string }
+  /** Every pair of one shard, read linearizably. */
+  | { readonly type: 'dump'; readonly shard: number }
+  /** Which shards this node leads for sure. */
+  | { readonly type: 'status' };
+
 export interface ToyAnswer {
-  readonly id: number;
   readonly ok: boolean;
-  readonly leads?: boolean;
+  readonly leads?: readonly number[];
   readonly pairs?: readonly (readonly [number, string])[];
 }
+
+/** Shards of the toy cluster; a key belongs to shard `key % toyShards`. */
+export const toyShards = 3;
 
 /** Talks to one toy node. Every request is answered: `ok` false also when the connection ends first. */
 export class LineClient {
@@ -26,7 +28,7 @@ export class LineClient {
   private constructor(socket: Socket) {
     this.#socket = socket;
     createInterface(socket).on('line', (line) => {
-      const answer = JSON.parse(line) as ToyAnswer;
+      const answer = JSON.parse(line) as ToyAnswer & { readonly id: number };
       this.#waiting.get(answer.id)?.(answer);
       this.#waiting.delete(answer.id);
     });
@@ -41,11 +43,11 @@ export class LineClient {
     return new LineClient(socket);
   }
 
-  request(body: Omit<ToyRequest, 'id'>): Promise<ToyAnswer> {
+  request(body: ToyRequest): Promise<ToyAnswer> {
     const id = this.#nextId++;
     return new Promise((resolve) => {
       if (this.#socket.destroyed) {
-        resolve({ id, ok: false });
+        resolve({ ok: false });
         return;
       }
       this.#waiting.set(id, resolve);
@@ -58,7 +60,7 @@ export class LineClient {
   }
 
   #end(): void {
-    for (const [id, resolve] of this.#waiting) resolve({ id, ok: false });
+    for (const resolve of this.#waiting.values()) resolve({ ok: false });
     this.#waiting.clear();
   }
 }

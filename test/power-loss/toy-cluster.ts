@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { pause } from '../../scripts/lib/node-process.mjs';
 import { freePorts } from '../support/free-ports.ts';
-import { LineClient } from './line-client.ts';
+import { LineClient, toyShards } from './line-client.ts';
 
 const program = fileURLToPath(new URL('./toy-node.ts', import.meta.url));
 /** Puts that wait for an answer at a time. */
-const inFlight = 64;
+const inFlight = 96;
+const startMilliseconds = 30_000;
 
 /** Three toy nodes and what was acknowledged by them over all their lives. */
 export class ToyCluster {
@@ -17,7 +18,9 @@ export class ToyCluster {
   readonly #peerPorts: readonly number[];
   readonly #clientPorts: readonly number[];
   #processes: ChildProcess[] = [];
-  #leader: LineClient | undefined;
+  #clients: LineClient[] = [];
+  /** By shard: who leads it. */
+  #leaders = new Map<number, LineClient>();
   #nextKey = 1;
 
   private constructor(directories: readonly string[], withoutSync: boolean, ports: readonly number[]) {
@@ -31,51 +34,48 @@ export class ToyCluster {
     return new ToyCluster(directories, withoutSync, await freePorts(directories.length * 2));
   }
 
-  /** Starts all nodes and waits for a leader that has applied an entry of its own term. */
+  /** Starts all nodes and waits until every shard has a leader that has applied an entry of its own term. */
   async start(): Promise<void> {
     this.#processes = this.#directories.map((directory, index) => this.#spawn(directory, index + 1));
-    const deadline = performance.now() + 30_000;
+    const deadline = performance.now() + startMilliseconds;
     while (performance.now() < deadline) {
       const dead = this.#processes.filter((process) => process.exitCode !== null);
-      if (dead.length > 1) throw new Error(`${dead.length} nodes ended at their start`);
-      const leader = await this.#findLeader();
-      if (leader !== undefined) {
-        this.#leader = leader;
-        return;
-      }
+      if (dead.length > 1) throw new Error(`${dead.length} of 3 nodes ended at their start`);
+      if (await this.#findLeaders()) return;
       await pause(50);
     }
-    throw new Error('no leader within 30 s');
+    throw new Error(`not every shard had a leader within ${startMilliseconds / 1000} s`);
   }
 
   /** Puts as fast as `inFlight` allows; after `milliseconds` calls `cut` while puts are on their way. */
   async writeFor(milliseconds: number, cut: () => void): Promise<void> {
-    const client = this.#leader;
-    if (client === undefined) throw new Error('not started');
-    let failed = false;
+    let stopped = false;
     const lane = async (): Promise<void> => {
-      while (!failed) {
+      while (!stopped) {
         const key = this.#nextKey++;
         const value = `${key}:${'x'.repeat(key % 200)}`;
-        const answer = await client.request({ type: 'put', key, value });
-        if (answer.ok) this.acknowledged.set(key, value);
-        else failed = true;
+        const answer = await this.#leaders.get(key % toyShards)?.request({ type: 'put', key, value });
+        if (answer?.ok === true) this.acknowledged.set(key, value);
+        else await pause(5);
       }
     };
     const lanes = Array.from({ length: inFlight }, lane);
     await pause(milliseconds);
     cut();
     await pause(50);
-    failed = true;
-    client.close();
+    stopped = true;
+    for (const client of this.#clients) client.close();
     await Promise.all(lanes);
   }
 
-  /** Reads everything back through the leader; how many acknowledged pairs are missing or differ. */
+  /** Reads everything back through the leaders; how many acknowledged pairs are missing or differ. */
   async countLost(): Promise<number> {
-    const answer = await this.#leader?.request({ type: 'dump' });
-    if (answer?.pairs === undefined) throw new Error('the leader did not answer a read');
-    const stored = new Map(answer.pairs);
+    const stored = new Map<number, string>();
+    for (const [shard, leader] of this.#leaders) {
+      const answer = await leader.request({ type: 'dump', shard });
+      if (answer.pairs === undefined) throw new Error(`the leader of shard ${shard} did not answer a read`);
+      for (const [key, value] of answer.pairs) stored.set(key, value);
+    }
     let lost = 0;
     for (const [key, value] of this.acknowledged) {
       if (stored.get(key) !== value) lost++;
@@ -85,8 +85,7 @@ export class ToyCluster {
 
   /** kill -9 of all, and waits until they are gone. */
   async kill(): Promise<void> {
-    this.#leader?.close();
-    this.#leader = undefined;
+    this.#disconnect();
     const running = this.#processes.filter((child) => child.exitCode === null && child.signalCode === null);
     this.#processes = [];
     await Promise.all(
@@ -96,6 +95,12 @@ export class ToyCluster {
         return gone;
       }),
     );
+  }
+
+  #disconnect(): void {
+    for (const client of this.#clients) client.close();
+    this.#clients = [];
+    this.#leaders = new Map();
   }
 
   #spawn(directory: string, node: number): ChildProcess {
@@ -110,7 +115,8 @@ export class ToyCluster {
     return spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 
-  async #findLeader(): Promise<LineClient | undefined> {
+  async #findLeaders(): Promise<boolean> {
+    this.#disconnect();
     for (const port of this.#clientPorts) {
       let client: LineClient;
       try {
@@ -118,10 +124,10 @@ export class ToyCluster {
       } catch {
         continue;
       }
+      this.#clients.push(client);
       const answer = await client.request({ type: 'status' });
-      if (answer.leads === true) return client;
-      client.close();
+      for (const shard of answer.leads ?? []) this.#leaders.set(shard, client);
     }
-    return undefined;
+    return this.#leaders.size === toyShards;
   }
 }

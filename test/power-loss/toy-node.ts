@@ -1,0 +1,156 @@
+/** A node with toy state machines on the real multiraft, storage and peer links; started by toy-cluster.ts. */
+import { createServer, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { defaultPeerLimits, PeerLinks, RealClock } from '@seriatim/broker';
+import { defaultHostConfig, MultiRaft, type NodeId, type Shard, type ShardId } from '@seriatim/multiraft';
+import type { ReplicaId } from '@seriatim/raft';
+import {
+  defaultStoreConfig,
+  type FileSystem,
+  levelStore,
+  NodeFileSystem,
+  NodeStore,
+} from '@seriatim/storage';
+import { type ToyAnswer, type ToyRequest, toyShards } from './line-client.ts';
+import { ToyMachine } from './toy-machine.ts';
+
+interface Settings {
+  readonly node: number;
+  readonly directory: string;
+  readonly peerPorts: readonly number[];
+  readonly clientPort: number;
+  readonly withoutSync: boolean;
+}
+const settings = JSON.parse(process.argv[2] ?? '{}') as Settings;
+const self = settings.node as NodeId;
+const voters = settings.peerPorts.map((_, index) => (index + 1) as ReplicaId);
+const clock = new RealClock();
+
+const fail = (what: string, error: unknown): never => {
+  console.error(`toy node ${self}: ${what}: ${error instanceof Error ? error.message : error}`);
+  process.exit(3);
+};
+
+/** The machine's files, with a sync that promises and does nothing. */
+function withoutSync(files: FileSystem): FileSystem {
+  const lazy = (open: Awaited<ReturnType<FileSystem['open']>>): typeof open => ({
+    write: (position, parts) => open.write(position, parts),
+    read: (position, length) => open.read(position, length),
+    sync: async () => {},
+    size: () => open.size(),
+    truncate: (length) => open.truncate(length),
+    preallocate: (length) => open.preallocate(length),
+    close: () => open.close(),
+  });
+  return {
+    create: async (path) => lazy(await files.create(path)),
+    open: async (path, mode) => lazy(await files.open(path, mode)),
+    rename: (from, to) => files.rename(from, to),
+    unlink: (path) => files.unlink(path),
+    list: (directory) => files.list(directory),
+    makeDirectory: (directory) => files.makeDirectory(directory),
+    removeDirectory: (directory) => files.removeDirectory(directory),
+    syncDirectory: (directory) => files.syncDirectory(directory),
+    freeBytes: (directory) => files.freeBytes(directory),
+  };
+}
+
+interface ToyShard {
+  readonly shard: Shard;
+  readonly machine: ToyMachine;
+}
+
+async function open(): Promise<ReadonlyMap<number, ToyShard>> {
+  const files = new NodeFileSystem();
+  const { store, recovered, identity } = await NodeStore.open({
+    directory: settings.directory,
+    files: settings.withoutSync ? withoutSync(files) : files,
+    openImages: levelStore,
+    clock,
+    config: defaultStoreConfig,
+    onFault: (error) => fail('the disk failed', error),
+  });
+  const links = new PeerLinks({
+    node: self,
+    bootNumber: identity.bootNumber,
+    listen: { host: '127.0.0.1', port: settings.peerPorts[self - 1] ?? 0 },
+    limits: defaultPeerLimits,
+    admit: () => null,
+    onStatus: () => new Uint8Array(0),
+    log: () => {},
+  });
+  links.formed('toy');
+  const host = new MultiRaft({
+    node: self,
+    clock,
+    transport: links,
+    store,
+    random: Math.random,
+    config: defaultHostConfig,
+    onShardFault: (shard, error) => fail(`shard ${shard}`, error),
+  });
+  const shards = new Map<number, ToyShard>();
+  for (let number = 0; number < toyShards; number++) {
+    const id = (number + 1) as ShardId;
+    const machine = new ToyMachine();
+    const shard = await host.open({
+      shard: id,
+      replica: self as number as ReplicaId,
+      stateMachine: machine,
+      initial: { voters, outgoing: [], learners: [], learnersNext: [] },
+      locate: (replica) => replica as number as NodeId,
+      recovered: recovered.find((one) => one.shard === id) ?? null,
+    });
+    shards.set(number, { shard, machine });
+  }
+  await links.listen();
+  for (const [index, port] of settings.peerPorts.entries()) {
+    links.addPeer((index + 1) as NodeId, { host: '127.0.0.1', port });
+  }
+  return shards;
+}
+
+function answer(
+  shards: ReadonlyMap<number, ToyShard>,
+  request: ToyRequest,
+  done: (answer: ToyAnswer) => void,
+): void {
+  switch (request.type) {
+    case 'status':
+      done({
+        ok: true,
+        leads: [...shards].filter(([, one]) => one.shard.leadsForSure()).map(([number]) => number),
+      });
+      return;
+    case 'put': {
+      const target = shards.get(request.key % toyShards);
+      const result = target?.shard.propose(ToyMachine.command(request.key, request.value), (fate) =>
+        done({ ok: fate.type === 'applied' }),
+      );
+      if (result?.type !== 'accepted') done({ ok: false });
+      return;
+    }
+    case 'dump': {
+      const target = shards.get(request.shard);
+      if (target === undefined) done({ ok: false });
+      else target.shard.read((ok) => done(ok ? { ok, pairs: [...target.machine.pairs] } : { ok }));
+    }
+  }
+}
+
+function serve(shards: ReadonlyMap<number, ToyShard>, socket: Socket): void {
+  socket.on('error', () => {});
+  createInterface(socket).on('line', (line) => {
+    const request = JSON.parse(line) as ToyRequest & { readonly id: number };
+    answer(shards, request, (result) => {
+      if (!socket.destroyed) socket.write(`${JSON.stringify({ id: request.id, ...result })}\n`);
+    });
+  });
+}
+
+try {
+  const shards = await open();
+  createServer({ noDelay: true }, (socket) => serve(shards, socket)).listen(settings.clientPort, '127.0.0.1');
+} catch (error) {
+  fail('could not start', error);
+}
