@@ -71,16 +71,27 @@ export interface LogStore {
   /** Entries from `from` on, at least one if there is one, up to about `bytesMax` bytes; from memory, segments or journal. */
   read(shard: ShardId, from: Index, bytesMax: number): Promise<EntriesRead>;
   /** Tells that these were committed and applied, dense and in order: they go to the shard's segments, written behind. */
-  committed(shard: ShardId, entries: readonly Entry[], describe: (entry: Entry) => EntryDescription | null): void;
+  committed(
+    shard: ShardId,
+    entries: readonly Entry[],
+    describe: (entry: Entry) => EntryDescription | null,
+  ): void;
   /**
    * Writes a state image in the order of DESIGN 6 (segments synced, chunks, footer, older generation dropped) and lets
    * journal files go that nothing needs any more. Chunks are at most 64 KiB each.
    */
-  checkpoint(shard: ShardId, replica: ReplicaId, meta: SnapshotMeta, chunks: Iterable<Uint8Array>): Promise<void>;
+  checkpoint(
+    shard: ShardId,
+    replica: ReplicaId,
+    meta: SnapshotMeta,
+    chunks: Iterable<Uint8Array>,
+  ): Promise<void>;
   /** True when the journal holds so much of this shard above its image that a checkpoint is due. */
   checkpointDue(shard: ShardId): boolean;
   /** The newest complete image, chunk by chunk; null: there is none. */
-  image(shard: ShardId): Promise<{ readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> } | null>;
+  image(
+    shard: ShardId,
+  ): Promise<{ readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> } | null>;
   /** Receives an image from another node: add chunks in order, then `complete` makes it the shard's image (durable). */
   receiveImage(shard: ShardId, replica: ReplicaId, meta: SnapshotMeta): ImageWriter;
   /** Forgets a shard and its files. */

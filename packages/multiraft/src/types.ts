@@ -8,7 +8,15 @@ import type {
   Refusal,
   ReplicaId,
 } from '@seriatim/raft';
-import type { Clock, LogStore, NodeId, PeerTransport, RecoveredShard, ShardId, StateMachine } from './ports.ts';
+import type {
+  Clock,
+  LogStore,
+  NodeId,
+  PeerTransport,
+  RecoveredShard,
+  ShardId,
+  StateMachine,
+} from './ports.ts';
 
 /**
  * What became of an accepted proposal. `applied`: committed and applied here. `overwritten`: certainly never applied.
@@ -36,6 +44,8 @@ export interface Shard {
   transfer(to: ReplicaId): Refusal | null;
   /** True when this replica leads, its no-op is applied, and a quorum answered within half an election timeout. */
   leadsForSure(): boolean;
+  /** Campaigns (with a pre-vote) now instead of at its election timeout: for the preferred leader of a new shard. */
+  readonly campaign?: () => void;
   status(): RaftStatus;
 }
 

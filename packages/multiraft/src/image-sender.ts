@@ -1,0 +1,183 @@
+/** Sends state images to followers that the log can no longer serve. */
+import type { Index, ReplicaId } from '@seriatim/raft';
+import type { Checkpoints } from './checkpoints.ts';
+import {
+  encodeImageFrame,
+  type ImageAcknowledged,
+  type ImageFrame,
+  type ImageResult,
+} from './image-codec.ts';
+import type { Clock, LogStore, NodeId, PeerTransport } from './ports.ts';
+import type { ShardRunner } from './shard-runner.ts';
+
+/** Chunks under way and not yet stored by the receiver: 1 MiB of the largest. */
+const WINDOW_CHUNKS = 16;
+/** Images sent at the same time by one node; more wait for the core's next try. */
+const TRANSFERS_MAX = 4;
+/** A transfer without any progress for so long is given up. */
+const SILENCE_MILLISECONDS_MAX = 10_000;
+
+interface Transfer {
+  readonly id: number;
+  readonly runner: ShardRunner;
+  readonly to: ReplicaId;
+  readonly node: NodeId;
+  chunks: AsyncIterator<Uint8Array> | null;
+  /** A frame that the transport did not take yet. */
+  unsent: ImageFrame | null;
+  reading: boolean;
+  ended: boolean;
+  sent: number;
+  stored: number;
+  progressAt: number;
+  over: boolean;
+}
+
+/** What the sender needs of its host. */
+export interface ImageSenderHost {
+  readonly clock: Clock;
+  readonly transport: PeerTransport;
+  readonly store: LogStore;
+  readonly checkpoints: Checkpoints;
+  readonly random: () => number;
+}
+
+/** All outgoing transfers of a node. Chunks wait for acknowledgements (flow control), a full transport for the next tick. */
+export class ImageSender {
+  readonly #host: ImageSenderHost;
+  readonly #transfers = new Map<number, Transfer>();
+
+  constructor(host: ImageSenderHost) {
+    this.#host = host;
+  }
+
+  /** Begins a transfer; its end is reported to the runner's core, so that the core tries again when it failed. */
+  start(runner: ShardRunner, to: ReplicaId, node: NodeId | undefined): void {
+    for (const transfer of this.#transfers.values()) {
+      if (transfer.runner === runner && transfer.to === to) return;
+    }
+    if (node === undefined || this.#transfers.size >= TRANSFERS_MAX) {
+      runner.imageSent(to, false);
+      return;
+    }
+    const transfer: Transfer = {
+      id: Math.floor(this.#host.random() * Number.MAX_SAFE_INTEGER),
+      runner,
+      to,
+      node,
+      chunks: null,
+      unsent: null,
+      reading: false,
+      ended: false,
+      sent: 0,
+      stored: 0,
+      progressAt: this.#host.clock.now(),
+      over: false,
+    };
+    this.#transfers.set(transfer.id, transfer);
+    this.#host.checkpoints.hold(runner.id);
+    this.#open(transfer).catch(() => this.#finish(transfer, false));
+  }
+
+  acknowledged(from: NodeId, frame: ImageAcknowledged): void {
+    const transfer = this.#transfers.get(frame.transfer);
+    if (transfer === undefined || transfer.node !== from || frame.count > transfer.sent) return;
+    if (frame.count > transfer.stored) {
+      transfer.stored = frame.count;
+      transfer.progressAt = this.#host.clock.now();
+    }
+    this.#pump(transfer);
+  }
+
+  result(from: NodeId, frame: ImageResult): void {
+    const transfer = this.#transfers.get(frame.transfer);
+    if (transfer !== undefined && transfer.node === from) this.#finish(transfer, frame.ok);
+  }
+
+  /** Goes on where the transport was full; gives up what is silent, closed or no longer led here. */
+  tick(): void {
+    if (this.#transfers.size === 0) return;
+    const now = this.#host.clock.now();
+    for (const transfer of this.#transfers.values()) {
+      const { runner, progressAt } = transfer;
+      const idle = now - progressAt > SILENCE_MILLISECONDS_MAX;
+      if (idle || runner.closed || runner.soft.role !== 'leader') this.#finish(transfer, false);
+      else this.#pump(transfer);
+    }
+  }
+
+  /** The replica closes. */
+  abandon(runner: ShardRunner): void {
+    for (const transfer of this.#transfers.values()) {
+      if (transfer.runner === runner) this.#finish(transfer, false);
+    }
+  }
+
+  async #open(transfer: Transfer): Promise<void> {
+    const { runner, to } = transfer;
+    const { store, checkpoints } = this.#host;
+    let image = await store.image(runner.id);
+    if (image === null || image.meta.index < runner.status().first - 1) {
+      // Nothing that the log could follow: the state of now becomes an image first.
+      await checkpoints.run(runner);
+      image = await store.image(runner.id);
+    }
+    if (transfer.over) return;
+    if (image === null || image.meta.index === (0 as Index)) {
+      this.#finish(transfer, false);
+      return;
+    }
+    transfer.chunks = image.chunks[Symbol.asyncIterator]();
+    const { term } = runner.soft;
+    const { meta } = image;
+    transfer.unsent = {
+      type: 'offer',
+      transfer: transfer.id,
+      shard: runner.id,
+      from: runner.replica,
+      to,
+      term,
+      meta,
+    };
+    this.#pump(transfer);
+  }
+
+  #pump(transfer: Transfer): void {
+    while (!transfer.over && transfer.unsent !== null) {
+      if (!this.#host.transport.send(transfer.node, 'bulk', encodeImageFrame(transfer.unsent))) return;
+      transfer.unsent = null;
+    }
+    const { chunks } = transfer;
+    if (transfer.over || transfer.reading || transfer.ended || chunks === null) return;
+    if (transfer.sent - transfer.stored >= WINDOW_CHUNKS) return;
+    transfer.reading = true;
+    chunks.next().then(
+      (next) => {
+        transfer.reading = false;
+        if (next.done === true) {
+          transfer.ended = true;
+          transfer.unsent = { type: 'end', transfer: transfer.id, count: transfer.sent };
+        } else {
+          transfer.unsent = {
+            type: 'chunk',
+            transfer: transfer.id,
+            number: transfer.sent,
+            chunk: next.value,
+          };
+          transfer.sent += 1;
+        }
+        this.#pump(transfer);
+      },
+      () => this.#finish(transfer, false),
+    );
+  }
+
+  #finish(transfer: Transfer, ok: boolean): void {
+    if (transfer.over) return;
+    transfer.over = true;
+    this.#transfers.delete(transfer.id);
+    this.#host.checkpoints.release(transfer.runner.id);
+    transfer.chunks?.return?.().catch(() => undefined);
+    transfer.runner.imageSent(transfer.to, ok);
+  }
+}
