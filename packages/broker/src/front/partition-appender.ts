@@ -1,0 +1,70 @@
+/** Brings a batch to the leader of its partition: here, or over one hop. It never waits for an election. */
+import { type ErrorCode, RefusalError } from '@seriatim/protocol';
+import { type AppendAnswer, type AppendBatch, type AppendRefusal, REQUEST_APPEND } from '../contracts.ts';
+import {
+  decodeAppendAnswer,
+  decodeAppendRequest,
+  encodeAppendAnswer,
+  encodeAppendRequest,
+} from './append-codec.ts';
+import type { FrontPorts } from './ports.ts';
+
+/** An answer, and who gave it (0: this node knew no leader to ask). */
+export interface Appended {
+  readonly answer: AppendAnswer;
+  readonly leader: number;
+}
+
+const refusal = (code: ErrorCode, message: string, notApplied = true): AppendRefusal => ({
+  type: 'refusal',
+  code,
+  message,
+  notApplied,
+});
+
+/** Appends `batch` where its shard is led; never rejects, answers by `deadline` (monotonic milliseconds). */
+export async function appendToLeader(
+  ports: FrontPorts,
+  batch: AppendBatch,
+  deadline: number,
+): Promise<Appended> {
+  const known = ports.leaders.leader(batch.shard);
+  if (known === undefined) {
+    return { answer: refusal('NO_LEADER', 'the partition has no leader at the moment'), leader: 0 };
+  }
+  if (known.node === ports.node) {
+    const partition = ports.partitions.get(batch.shard);
+    const answer =
+      partition === undefined
+        ? refusal('NOT_LEADER', 'this node is opening its replica of the partition')
+        : await partition.append(batch, deadline);
+    return { answer, leader: known.node };
+  }
+  try {
+    const parts = encodeAppendRequest(batch);
+    const body = await ports.calls.call(known.node, REQUEST_APPEND, parts, deadline);
+    return { answer: decodeAppendAnswer(body), leader: known.node };
+  } catch (error) {
+    return { answer: refusalOf(error), leader: known.node };
+  }
+}
+
+/** Serves batches that other nodes forward: taken here or refused, never forwarded again. */
+export function serveAppends(ports: FrontPorts): void {
+  ports.calls.handle(REQUEST_APPEND, async (_from, body, deadline) => {
+    const batch = decodeAppendRequest(body);
+    const partition = ports.partitions.get(batch.shard);
+    const answer =
+      partition === undefined
+        ? refusal('NOT_LEADER', `node ${ports.node} has no replica of shard ${batch.shard}`)
+        : await partition.append(batch, deadline);
+    return [encodeAppendAnswer(answer)];
+  });
+}
+
+function refusalOf(error: unknown): AppendRefusal {
+  if (error instanceof RefusalError) {
+    return refusal(error.code, error.message, error.outcome === 'not-applied');
+  }
+  return refusal('INTERNAL', error instanceof Error ? error.message : String(error), false);
+}
