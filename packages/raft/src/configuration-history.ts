@@ -56,6 +56,11 @@ export class ConfigurationHistory {
     }
   }
 
+  /** True when some configuration that may still count fulfils `holds`: the committed one or one behind it. */
+  some(holds: (configuration: Configuration) => boolean): boolean {
+    return this.#versions.some((version) => holds(version.configuration));
+  }
+
   get #newest(): Version {
     const newest = this.#versions[this.#versions.length - 1];
     invariant(newest !== undefined, 'there is always a configuration');

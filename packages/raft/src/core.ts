@@ -125,7 +125,15 @@ export class Core {
     return this.configurations.current;
   }
 
-  /** True when this replica may campaign and counts in quorums. */
+  /**
+   * True when this replica may campaign: as a voter, and also when only an uncommitted configuration removes it, because the
+   * others may be unable to win without its log (dissertation 4.2.2).
+   */
+  get mayCampaign(): boolean {
+    return this.configurations.some((configuration) => isVoter(configuration, this.id));
+  }
+
+  /** True when this replica counts in quorums. */
   get isVoter(): boolean {
     return isVoter(this.configurations.current, this.id);
   }

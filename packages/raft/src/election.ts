@@ -33,7 +33,7 @@ export function tickElection(core: Core): void {
  * does not disturb a working leader when it comes back.
  */
 export function beginPreVote(core: Core): void {
-  if (core.role === 'leader' || !core.isVoter) {
+  if (core.role === 'leader' || !core.mayCampaign) {
     return;
   }
   core.electionElapsed = 0;

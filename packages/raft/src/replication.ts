@@ -118,7 +118,12 @@ export function sendOldEntries(
       progress.becomeProbe(shift(progress.match, 1));
       progress.waiting = true;
     } else if (canSend(core, progress)) {
-      sendAppend(core, progress, usable[skip - 1]?.term ?? previousTerm, usable.slice(skip));
+      sendAppend(
+        core,
+        progress,
+        usable[skip - 1]?.term ?? core.log.term(shift(from, -1)) ?? previousTerm,
+        usable.slice(skip),
+      );
     }
   }
 }

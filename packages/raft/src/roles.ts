@@ -42,7 +42,7 @@ export function heardLeader(core: Core, leader: ReplicaId): void {
 
 /** The leader's node refuses connections: its process is gone, there is no need to wait for the timeout. */
 export function planRefusedCampaign(core: Core): void {
-  if (core.role === 'follower' && core.isVoter) {
+  if (core.role === 'follower' && core.mayCampaign) {
     const { min, max } = core.config.refusedCampaignTicks;
     core.refusedCampaignIn = min + Math.floor(core.config.random() * (max - min + 1));
   }

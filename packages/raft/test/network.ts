@@ -1,8 +1,18 @@
 import type { Configuration, Index, Message, RaftConfig, ReplicaId } from '../src/index.ts';
-import { bytes, configurationOf, type Disk, Replica, replicaId, type World } from './replica.ts';
+import * as library from '../src/index.ts';
+import {
+  bytes,
+  configurationOf,
+  type Disk,
+  type Library,
+  Replica,
+  replicaId,
+  type World,
+} from './replica.ts';
 
 /** Replicas in one process and the messages between them; nothing happens but by the test's calls. */
 export class Network implements World {
+  readonly library: Library = library;
   readonly images: Map<Index, readonly string[]> = new Map();
   readonly replicas: Map<ReplicaId, Replica> = new Map();
   /** Sent and not yet delivered, oldest first. */

@@ -1,9 +1,11 @@
+import type * as raftLibrary from '../src/index.ts';
 import type {
   Configuration,
   Entry,
   HardState,
   Index,
   Message,
+  Raft,
   RaftConfig,
   ReadOutcome,
   Ready,
@@ -11,7 +13,6 @@ import type {
   Restored,
   SnapshotMeta,
 } from '../src/index.ts';
-import { decodeConfiguration, initialRestored, Raft } from '../src/index.ts';
 
 /** What a crash leaves behind. */
 export interface Disk {
@@ -19,13 +20,22 @@ export interface Disk {
   image: SnapshotMeta;
   state: readonly string[];
   entries: Entry[];
+  /** Known committed, a hint only. */
+  commit: Index;
 }
+
+/** What the harness needs of the package. */
+export type Library = Pick<typeof raftLibrary, 'Raft' | 'initialRestored' | 'decodeConfiguration'>;
 
 /** Where a replica's output goes. */
 export interface World {
+  /** The core under test; mutants are brought in here. */
+  readonly library: Library;
   send(message: Message): void;
   /** The state of an image: state machines are deterministic, so one place can keep them all. */
   images: Map<Index, readonly string[]>;
+  /** Called before an entry is applied. */
+  onApply?(replica: Replica, entry: Entry): void;
 }
 
 export const config: Omit<RaftConfig, 'replica' | 'random'> = {
@@ -73,14 +83,15 @@ export class Replica {
     this.id = replicaId(id);
     this.#world = world;
     this.#config = { ...config, random: () => 0, ...settings, replica: this.id };
-    const restored = 'voters' in initial ? initialRestored(initial) : restoredOf(initial);
+    const restored = 'voters' in initial ? world.library.initialRestored(initial) : restoredOf(initial);
     this.disk = {
       hardState: restored.hardState,
       image: restored.snapshot,
       state: 'voters' in initial ? [] : initial.state,
       entries: [...restored.entries],
+      commit: restored.commit,
     };
-    this.raft = new Raft(this.#config, restored);
+    this.raft = new world.library.Raft(this.#config, restored);
     this.state = [...this.disk.state];
     this.membership = restored.snapshot.configuration;
   }
@@ -89,7 +100,7 @@ export class Replica {
   restart(): void {
     this.pendingWrites = [];
     this.reads = [];
-    this.raft = new Raft(this.#config, restoredOf(this.disk));
+    this.raft = new this.#world.library.Raft(this.#config, restoredOf(this.disk));
     this.state = [...this.disk.state];
     this.membership = this.disk.image.configuration;
   }
@@ -155,17 +166,23 @@ export class Replica {
 
   #apply(entries: readonly Entry[]): void {
     for (const entry of entries) {
+      this.#world.onApply?.(this, entry);
       if (entry.type === 'command') {
         this.state.push(text(entry.data));
       } else if (entry.type === 'configuration') {
-        this.membership = decodeConfiguration(entry.data);
+        this.membership = this.#world.library.decodeConfiguration(entry.data);
       }
       this.raft.applied(entry.index);
+      if (entry.index % 3 === 0) {
+        this.disk.commit = entry.index;
+      }
     }
   }
 
   #sendImage(to: ReplicaId): void {
-    this.checkpoint();
+    if (this.disk.image.index === 0) {
+      this.checkpoint();
+    }
     const { term } = this.raft.status();
     this.#world.send({ type: 'snapshotRequest', from: this.id, to, term, meta: this.disk.image });
     this.raft.snapshotReport(to, true);
@@ -174,10 +191,13 @@ export class Replica {
   #readEntries(from: Index): void {
     const found = this.disk.entries.filter((entry) => entry.index >= from && entry.index < from + 4);
     const before = this.disk.entries.find((entry) => entry.index === from - 1);
-    if (found[0]?.index === from) {
+    const isAfterImage = from === this.disk.image.index + 1;
+    if (found[0]?.index === from && (before !== undefined || isAfterImage)) {
       this.raft.entriesRead(from, before?.term ?? this.disk.image.term, found);
     } else {
-      this.raft.entriesCompacted((this.disk.image.index + 1) as Index);
+      this.raft.entriesCompacted(
+        (Math.max(from, this.disk.entries[0]?.index ?? this.disk.image.index) + 1) as Index,
+      );
     }
   }
 }
@@ -201,6 +221,6 @@ function restoredOf(disk: Disk): Restored {
     snapshot: disk.image,
     entries: disk.entries.filter((entry) => entry.index > disk.image.index),
     first: disk.entries[0]?.index ?? ((disk.image.index + 1) as Index),
-    commit: disk.image.index,
+    commit: Math.max(disk.commit, disk.image.index) as Index,
   };
 }
