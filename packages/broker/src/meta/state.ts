@@ -1,0 +1,215 @@
+/** The meta shard's state machine, and the view of it that every node reads. */
+import type { NodeId, ShardId, StateMachine, EntryDescription, Leadership } from '@seriatim/multiraft';
+import type { Entry, Index, ReplicaId } from '@seriatim/raft';
+import type { MetaView, ReplicaPlacement, RouteView, TopicId } from '../contracts.ts';
+import { decodeCommand } from './command-codec.ts';
+import { executeCommand } from './execute.ts';
+import { readImage, writeImage } from './image.ts';
+import { MetaTables, type ShardOwner } from './meta-tables.ts';
+import type { MetaResult, NodeRecord, Operation, TopicRecord } from './model.ts';
+
+/** Who leads the meta shard, as this replica sees it. */
+const NOBODY: Leadership = {
+  term: 0 as Leadership['term'],
+  leader: 0 as ReplicaId,
+  leads: false,
+  confirmed: false,
+};
+
+/**
+ * State of the meta shard. `apply` is deterministic: equal entries give equal images. A command that this program does not know throws
+ * from `apply`, which stops the shard with that message instead of letting replicas drift apart.
+ */
+export class MetaState implements StateMachine, MetaView {
+  #tables = new MetaTables();
+  #applied = 0 as Index;
+  #leadership: Leadership = NOBODY;
+  /** Answers wanted by proposers on this node; others are not kept. */
+  readonly #wanted = new Map<Index, MetaResult | null>();
+  readonly #changeListeners: (() => void)[] = [];
+  readonly #leadershipListeners: (() => void)[] = [];
+  /** Waits of {@link whenApplied}, by index. */
+  #waits: { readonly index: Index; readonly reached: () => void }[] = [];
+  #toldMembers: readonly ReplicaPlacement[] = [];
+  #topics: readonly TopicRecord[] | null = null;
+  #nodes: readonly NodeRecord[] | null = null;
+
+  // --- StateMachine
+
+  /** {@inheritDoc StateMachine.apply} */
+  apply(entries: readonly Entry[]): void {
+    let changed = false;
+    for (const entry of entries) {
+      if (entry.type === 'command') {
+        const command = decodeCommand(entry.data);
+        const result = executeCommand(this.#tables, command, entry.index);
+        if (this.#wanted.has(entry.index)) this.#wanted.set(entry.index, result);
+        if (command.type !== 'assignRoutes' && command.type !== 'removeRoutes') changed = true;
+      }
+      this.#applied = entry.index;
+    }
+    this.#afterChange(changed);
+  }
+
+  /** {@inheritDoc StateMachine.image} */
+  image(): Iterable<Uint8Array> {
+    return writeImage(this.#tables, this.#applied);
+  }
+
+  /** {@inheritDoc StateMachine.restore} */
+  restore(chunks: Iterable<Uint8Array>): void {
+    const { tables, applied } = readImage(chunks);
+    this.#tables = tables;
+    this.#applied = applied;
+    this.#afterChange(true);
+  }
+
+  /** {@inheritDoc StateMachine.describe} */
+  describe(_entry: Entry): EntryDescription | null {
+    return null;
+  }
+
+  /** {@inheritDoc StateMachine.onLeadership} */
+  onLeadership(leadership: Leadership): void {
+    this.#leadership = leadership;
+    for (const listener of this.#leadershipListeners) listener();
+  }
+
+  #afterChange(changed: boolean): void {
+    if (changed) {
+      this.#topics = null;
+      this.#nodes = null;
+    }
+    if (this.#waits.length > 0) {
+      const reached = this.#waits.filter(({ index }) => index <= this.#applied);
+      this.#waits = this.#waits.filter(({ index }) => index > this.#applied);
+      for (const wait of reached) wait.reached();
+    }
+    if (changed) for (const listener of this.#changeListeners) listener();
+  }
+
+  // --- For the rest of the meta room
+
+  /** Last index applied here. */
+  get appliedIndex(): Index {
+    return this.#applied;
+  }
+  /** Who leads the meta shard, as this replica sees it. */
+  get leadership(): Leadership {
+    return this.#leadership;
+  }
+  /** Called when {@link leadership} changed. */
+  onLeadershipChange(listener: () => void): void {
+    this.#leadershipListeners.push(listener);
+  }
+  /** Says that the answer of the command at `index` will be asked for; to be called before that index is applied. */
+  expect(index: Index): void {
+    this.#wanted.set(index, null);
+  }
+  /** The answer of an expected command, once; null when none was applied there. */
+  takeResult(index: Index): MetaResult | null {
+    const result = this.#wanted.get(index) ?? null;
+    this.#wanted.delete(index);
+    return result;
+  }
+  /** Calls `reached` when this replica has applied `index`; the returned function cancels. */
+  whenApplied(index: Index, reached: () => void): () => void {
+    if (index <= this.#applied) {
+      reached();
+      return () => {};
+    }
+    const wait = { index, reached };
+    this.#waits.push(wait);
+    return () => {
+      this.#waits = this.#waits.filter((candidate) => candidate !== wait);
+    };
+  }
+  /** Operations, running and lately ended, oldest first. */
+  operations(): readonly Operation[] {
+    return [...this.#tables.operations.values()];
+  }
+  /** The cluster's feature level; 0 before it was first raised. */
+  get featureLevel(): number {
+    return this.#tables.featureLevel;
+  }
+  /** Replicas of the meta shard. */
+  get metaReplicas(): readonly ReplicaPlacement[] {
+    return this.#tables.metaReplicas;
+  }
+  /** Node of a replica of the meta shard, or undefined. */
+  metaNode(replica: ReplicaId): NodeId | undefined {
+    return (
+      this.#tables.metaNode(replica) ?? this.#toldMembers.find((placed) => placed.replica === replica)?.node
+    );
+  }
+  /** Says where the meta replicas are, to a replica that is still empty: it must answer them to catch up. */
+  tellMembers(members: readonly ReplicaPlacement[]): void {
+    this.#toldMembers = members;
+  }
+  /** Node of a replica of a partition's shard, or undefined. */
+  partitionNode(shard: ShardId, replica: ReplicaId): NodeId | undefined {
+    const owner = this.#tables.owners.get(shard);
+    return owner?.partition.replicas.find((placed) => placed.replica === replica)?.node;
+  }
+  /** The next shard id: those below it were given out. */
+  get nextShard(): number {
+    return this.#tables.next.shard;
+  }
+  /** The next replica id: those below it were given out. */
+  get nextReplica(): number {
+    return this.#tables.next.replica;
+  }
+  /** Routes of all topics (`total_mapped_groups`). */
+  totalRoutes(): number {
+    let total = 0;
+    for (const table of this.#tables.routes.values()) total += table.count;
+    return total;
+  }
+
+  // --- MetaView
+
+  get clusterId(): string {
+    return this.#tables.clusterId;
+  }
+  nodes(): readonly NodeRecord[] {
+    this.#nodes ??= [...this.#tables.nodes.values()].sort((left, right) => left.id - right.id);
+    return this.#nodes;
+  }
+  node(id: NodeId): NodeRecord | undefined {
+    return this.#tables.nodes.get(id);
+  }
+  topics(): readonly TopicRecord[] {
+    this.#topics ??= [...this.#tables.topics.values()];
+    return this.#topics;
+  }
+  topic(name: string): TopicRecord | undefined {
+    return this.#tables.topicsByName.get(name);
+  }
+  topicById(id: TopicId): TopicRecord | undefined {
+    return this.#tables.topics.get(id);
+  }
+  shardOwner(shard: ShardId): ShardOwner | undefined {
+    return this.#tables.owners.get(shard);
+  }
+  findRoute(topic: TopicId, bytes: Uint8Array, start: number, end: number): number {
+    return this.#tables.routes.get(topic)?.find(bytes, start, end) ?? -1;
+  }
+  routePartition(topic: TopicId, row: number): number {
+    return this.#tables.routes.get(topic)?.partition(row) ?? 0;
+  }
+  routeEpoch(topic: TopicId, row: number): number {
+    return this.#tables.routes.get(topic)?.epoch(row) ?? 0;
+  }
+  routes(topic: TopicId): Iterable<RouteView & { readonly group: string }> {
+    return this.#tables.routes.get(topic)?.rows() ?? [];
+  }
+  routeCount(topic: TopicId): number {
+    return this.#tables.routes.get(topic)?.count ?? 0;
+  }
+  loads(topic: TopicId): readonly number[] {
+    return this.#tables.routes.get(topic)?.loads ?? [];
+  }
+  onChange(listener: () => void): void {
+    this.#changeListeners.push(listener);
+  }
+}
