@@ -1,0 +1,57 @@
+/**
+ * Commands in a partition's log. All values are absolute, time comes with the command, and a replica that applies one looks
+ * at nothing else. First byte: {@link COMMAND_VERSION}, second: kind. A version or kind that a node does not know stops
+ * that shard. `v` is a varint (LEB128, at most 2^53 - 1), `u32` little endian, `bytes` a length v and that many bytes.
+ *
+ * | Kind | Layout behind version and kind |
+ * |---|---|
+ * | 1 append | u32 header length (from byte 0 to the body); v timestamp (ms since 1970), v base offset, v records; v producers, each (v id, v epoch); v new groups, each (v group number, bytes name); v runs, each (v group number + 1 or 0, v producer's place in the table + 1 or 0, v records, [v life, v first sequence when it has a group], [v producer's first sequence when it has a producer], u32 CRC-32, v body bytes); then the body: field-15 messages, run after run |
+ * | 2 removeBefore | v timestamp, v low watermark (offset), v first index kept |
+ * | 3 openWriter | reserved: fences the lower epochs of a named producer |
+ * | 4 forget | reserved: conditional end of a group's life |
+ * | 5 seal | reserved: a group stops taking appends here because it moves |
+ * | 6 install | reserved: a group with its record (intervals, writers) arrives from another partition |
+ *
+ * Runs of one entry lie in the order of their offsets; the first run's first offset is the base offset.
+ */
+import { ByteReader } from './byte-reader.ts';
+import { ByteWriter } from './byte-writer.ts';
+import { mustHold, ShardFault } from './shard-fault.ts';
+
+export const COMMAND_VERSION = 1;
+export const COMMAND_APPEND = 1;
+export const COMMAND_REMOVE_BEFORE = 2;
+
+/** Retention: everything below `lowWatermark` is gone for readers; log entries below `firstIndex` may be dropped. */
+export interface RemoveBefore {
+  readonly timestamp: number;
+  readonly lowWatermark: number;
+  readonly firstIndex: number;
+}
+
+/** The kind of a command. Throws {@link ShardFault} for a version that this node does not know. */
+export function commandKind(data: Uint8Array): number {
+  mustHold(data.length >= 2, `command of ${data.length} bytes is too short`);
+  const version = data[0] as number;
+  mustHold(
+    version === COMMAND_VERSION,
+    `command version ${version} is not known here (known: ${COMMAND_VERSION}); upgrade this node`,
+  );
+  return data[1] as number;
+}
+
+export function encodeRemoveBefore(command: RemoveBefore): Uint8Array {
+  const writer = new ByteWriter(32);
+  writer.u8(COMMAND_VERSION);
+  writer.u8(COMMAND_REMOVE_BEFORE);
+  writer.varint(command.timestamp);
+  writer.varint(command.lowWatermark);
+  writer.varint(command.firstIndex);
+  return writer.copy();
+}
+
+export function decodeRemoveBefore(data: Uint8Array): RemoveBefore {
+  const reader = new ByteReader((message) => new ShardFault(`removeBefore command: ${message}`));
+  reader.open(data, 2);
+  return { timestamp: reader.varint(), lowWatermark: reader.varint(), firstIndex: reader.varint() };
+}

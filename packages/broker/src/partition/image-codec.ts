@@ -1,0 +1,98 @@
+/**
+ * The image of a partition's state: a stream cut into chunks of at most 64 KiB, each a copy. Layout (v: varint): u8 version,
+ * v applied index, v next offset, v low watermark, v first index kept, v highest forgotten epoch, v last time stamp, v groups; then for each
+ * group in the order of its number: v name length, name, record (see GroupRecords.write). It is the same on every replica
+ * with the same applied index, so its checksum is the applied-state hash.
+ */
+import { ByteReader } from './byte-reader.ts';
+import { ByteWriter } from './byte-writer.ts';
+import type { GroupNames } from './group-names.ts';
+import { GroupRecords } from './group-records.ts';
+import { mustHold, ShardFault } from './shard-fault.ts';
+
+const IMAGE_VERSION = 1;
+/** Largest chunk of an image, as the log store asks for. */
+export const IMAGE_CHUNK_BYTES_MAX: number = 64 * 1024;
+/** A group with 64 writers and its intervals takes far less; chunks are closed when less than this is left. */
+const GROUP_BYTES_ABOUT = 4 * 1024;
+
+/** The parts of the state that are single numbers. */
+export interface StateNumbers {
+  readonly appliedIndex: number;
+  readonly nextOffset: number;
+  readonly lowWatermark: number;
+  readonly firstIndex: number;
+  readonly highestForgotten: number;
+  readonly lastTimestamp: number;
+}
+
+/** `records` must not change while the chunks are taken; names of the groups in it must stay. */
+export function* writeImage(
+  numbers: StateNumbers,
+  names: GroupNames,
+  records: GroupRecords,
+): Generator<Uint8Array> {
+  const writer = new ByteWriter(IMAGE_CHUNK_BYTES_MAX);
+  writer.u8(IMAGE_VERSION);
+  writer.varint(numbers.appliedIndex);
+  writer.varint(numbers.nextOffset);
+  writer.varint(numbers.lowWatermark);
+  writer.varint(numbers.firstIndex);
+  writer.varint(numbers.highestForgotten);
+  writer.varint(numbers.lastTimestamp);
+  writer.varint(records.count);
+  for (let group = 0; group < records.count; group++) {
+    const name = names.name(group);
+    writer.varint(name.length);
+    writer.bytes(name);
+    records.write(writer, group);
+    if (writer.length < IMAGE_CHUNK_BYTES_MAX - GROUP_BYTES_ABOUT) continue;
+    yield* cut(writer);
+  }
+  yield* cut(writer);
+}
+
+/** Gives what was written as chunks and empties the writer. */
+function* cut(writer: ByteWriter): Generator<Uint8Array> {
+  const bytes = writer.copy();
+  writer.reset();
+  for (let at = 0; at < bytes.length; at += IMAGE_CHUNK_BYTES_MAX) {
+    yield bytes.subarray(at, Math.min(bytes.length, at + IMAGE_CHUNK_BYTES_MAX));
+  }
+}
+
+/** Reads an image into `names`, which must be empty. Throws {@link ShardFault} for an unknown version or bytes that end early. */
+export function readImage(
+  chunks: Iterable<Uint8Array>,
+  names: GroupNames,
+): { readonly numbers: StateNumbers; readonly records: GroupRecords } {
+  const bytes = Buffer.concat([...chunks]);
+  const reader = new ByteReader((message) => new ShardFault(`partition image: ${message}`));
+  reader.open(bytes);
+  const version = reader.u8();
+  mustHold(
+    version === IMAGE_VERSION,
+    `partition image version ${version} is not known here; upgrade this node`,
+  );
+  const numbers = {
+    appliedIndex: reader.varint(),
+    nextOffset: reader.varint(),
+    lowWatermark: reader.varint(),
+    firstIndex: reader.varint(),
+    highestForgotten: reader.varint(),
+    lastTimestamp: reader.varint(),
+  };
+  const count = reader.varint();
+  const records = new GroupRecords();
+  for (let group = 0; group < count; group++) {
+    const length = reader.varint();
+    const start = reader.skip(length);
+    mustHold(
+      names.find(bytes, start, start + length) < 0 && names.add(bytes, start, start + length) === group,
+      `partition image: group ${group} is there twice`,
+    );
+    records.readNext(reader);
+  }
+  mustHold(reader.remaining === 0, 'partition image: bytes behind its end');
+  return { numbers, records };
+}

@@ -1,0 +1,198 @@
+/** Wires a partition's replica: state, leader, reader, retention, around one shard. */
+import type { Clock, Leadership, Shard, ShardId, StateMachine } from '@seriatim/multiraft';
+import { RefusalError } from '@seriatim/protocol';
+import type {
+  AppendAnswer,
+  AppendBatch,
+  GroupStatus,
+  Offset,
+  Partition,
+  RecordStretch,
+  TopicId,
+} from '../contracts.ts';
+import { encodeRemoveBefore } from './command.ts';
+import { defaultPartitionConfig, type PartitionConfig } from './config.ts';
+import { type GroupNames, groupNames } from './group-names.ts';
+import { PartitionLeader } from './partition-leader.ts';
+import { PartitionReader } from './partition-reader.ts';
+import { PartitionState } from './partition-state.ts';
+import type { RecordSource } from './record-source.ts';
+import { decideRetention, type RetentionLimits } from './retention.ts';
+import { WatermarkWaiters } from './watermark-waiters.ts';
+
+/** What a partition's replica is made of. */
+export interface PartitionOptions {
+  readonly shard: ShardId;
+  readonly topic: TopicId;
+  readonly partition: number;
+  readonly clock: Clock;
+  readonly source: RecordSource;
+  /** The topic's limits as meta has them now. */
+  readonly retention: () => RetentionLimits;
+  /** False while this node's clock is more than 10 s from the median of its peers': age decides nothing. */
+  readonly clockTrusted: () => boolean;
+  /** Opens the shard around the state machine: `spec => host.open(...)`. */
+  readonly openShard: (stateMachine: StateMachine) => Promise<Shard>;
+  readonly config?: PartitionConfig;
+  readonly names?: () => GroupNames;
+}
+
+/** A partition that its node closes. */
+export interface OpenPartition extends Partition {
+  readonly state: PartitionState;
+  readonly leader: Leadership | null;
+  /** Answers what waits and ends reads' waits. To be called before the shard is closed. */
+  close(): void;
+}
+
+/** Opens a replica; resolves when its shard is open. Rejects with what `openShard` rejects with. */
+export async function openPartition(options: PartitionOptions): Promise<OpenPartition> {
+  const partition = new LocalPartition(options);
+  await partition.open(options.openShard);
+  return partition;
+}
+
+class LocalPartition implements OpenPartition {
+  readonly topic: TopicId;
+  readonly partition: number;
+  readonly state: PartitionState;
+  readonly #options: PartitionOptions;
+  readonly #config: PartitionConfig;
+  readonly #waiters: WatermarkWaiters;
+  readonly #reader: PartitionReader;
+  readonly #leader: PartitionLeader;
+  #shard: Shard | null = null;
+  #leadership: Leadership | null = null;
+  #cancelRetention: () => void = () => {};
+  #removalProposed = false;
+  #closed = false;
+
+  constructor(options: PartitionOptions) {
+    this.#options = options;
+    this.topic = options.topic;
+    this.partition = options.partition;
+    this.#config = options.config ?? defaultPartitionConfig;
+    const { clock, source } = options;
+    const config = this.#config;
+    this.state = new PartitionState({
+      names: options.names ?? groupNames,
+      tailBytesMax: config.tailBytesMax,
+    });
+    this.#waiters = new WatermarkWaiters(config.waitersMax);
+    this.#reader = new PartitionReader({ state: this.state, source, config });
+    // The shard exists only after the state machine was given to it; nothing proposes before it leads.
+    const shard: Pick<Shard, 'propose' | 'read'> = {
+      propose: (data, settle) => this.shard.propose(data, settle),
+      read: (done) => this.shard.read(done),
+    };
+    this.#leader = new PartitionLeader({ shard, state: this.state, clock, config });
+    this.state.listen({
+      advanced: () => this.#waiters.advanced(this.state.nextOffset),
+      removed: (_lowWatermark, firstIndex) => source.removeBefore(firstIndex),
+      leadership: (leadership) => {
+        this.#leadership = leadership;
+        this.#leader.onLeadership(leadership);
+      },
+    });
+  }
+
+  async open(openShard: PartitionOptions['openShard']): Promise<void> {
+    this.#shard = await openShard(this.state);
+    this.#scheduleRetention();
+  }
+
+  get shard(): Shard {
+    if (this.#shard === null) throw new RefusalError('NOT_READY', 'the partition is being opened');
+    return this.#shard;
+  }
+  get leader(): Leadership | null {
+    return this.#leadership;
+  }
+  get highWatermark(): Offset {
+    return this.state.nextOffset as Offset;
+  }
+  get lowWatermark(): Offset {
+    return this.state.lowWatermark as Offset;
+  }
+
+  append(batch: AppendBatch, deadline: number): Promise<AppendAnswer> {
+    return this.#leader.append(batch, deadline);
+  }
+
+  confirmedHighWatermark(deadline: number): Promise<Offset> {
+    const { clock } = this.#options;
+    return new Promise((resolve, reject) => {
+      if (this.#closed || this.#leadership?.leads !== true) {
+        reject(new RefusalError('NOT_LEADER', 'this replica does not lead the partition; ask its leader'));
+        return;
+      }
+      const cancel = clock.after(Math.max(0, deadline - clock.now()), () => {
+        reject(new RefusalError('DEADLINE', 'no majority confirmed the leader before the deadline'));
+      });
+      this.shard.read((confirmed) => {
+        cancel();
+        if (confirmed) resolve(this.highWatermark);
+        else
+          reject(
+            new RefusalError('NOT_LEADER', 'leadership was lost before it was confirmed; ask the new leader'),
+          );
+      });
+    });
+  }
+
+  read(offset: Offset, bytesMax: number, group: string | null): Promise<RecordStretch> {
+    return this.#reader.read(offset, bytesMax, group);
+  }
+
+  waitFor(offset: Offset, signal: AbortSignal): Promise<void> {
+    if (this.#closed || this.state.nextOffset > offset) return Promise.resolve();
+    return this.#waiters.wait(offset, signal);
+  }
+
+  group(name: string): GroupStatus | null {
+    const bytes = Buffer.from(name, 'utf8');
+    if (bytes.length === 0) return null;
+    const group = this.state.names.find(bytes, 0, bytes.length);
+    if (group < 0) return null;
+    const records = this.state.records;
+    return {
+      life: records.life(group),
+      lastSequence: records.lastSequence(group),
+      lastOffset: records.lastOffset(group),
+      lastTimestamp: records.lastTimestamp(group),
+    };
+  }
+
+  groupCount(): number {
+    return this.state.records.count;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelRetention();
+    this.#leader.close();
+    this.#waiters.wakeAll();
+  }
+
+  #scheduleRetention(): void {
+    if (this.#closed) return;
+    this.#cancelRetention = this.#options.clock.after(this.#config.retentionIntervalMilliseconds, () => {
+      this.#retain();
+      this.#scheduleRetention();
+    });
+  }
+
+  /** Proposes what may go; the next look tries again if the core refused. */
+  #retain(): void {
+    if (this.#removalProposed || this.#leadership?.confirmed !== true) return;
+    const { clock, source, clockTrusted, retention } = this.#options;
+    const wallTime = clock.wallTime();
+    const cut = decideRetention(source.segments(), retention(), clockTrusted() ? wallTime : null);
+    if (cut === null || cut.firstIndex <= this.state.firstIndex) return;
+    const command = encodeRemoveBefore({ timestamp: wallTime, ...cut });
+    const result = this.shard.propose(command, () => {
+      this.#removalProposed = false;
+    });
+    this.#removalProposed = result.type === 'accepted';
+  }
+}

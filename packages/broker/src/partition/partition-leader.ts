@@ -1,0 +1,381 @@
+/**
+ * Takes appends where this replica leads: judges runs, gives offsets and sequences, proposes, answers. Judging and
+ * proposing are one synchronous step on the applied state with what is in flight laid over it; a step that the core refuses leaves no
+ * trace. An answer waits for everything it depends on: its own entry, the entries in flight it was judged by, and for a refusal
+ * that stores nothing a confirmation that this still was the leader.
+ */
+import type { Clock, Fate, Leadership, Shard } from '@seriatim/multiraft';
+import { NO_REPLICA, type Refusal } from '@seriatim/raft';
+import type { AppendAnswer, AppendBatch, Appender } from '../contracts.ts';
+import { AppendBuilder } from './append-builder.ts';
+import type { PartitionConfig } from './config.ts';
+import type { PartitionState } from './partition-state.ts';
+import {
+  appendRefusal,
+  OUTCOME_CONFIRMED,
+  OUTCOME_UNKNOWN,
+  OUTCOME_VOID,
+  PendingBatch,
+} from './pending-batch.ts';
+import { PendingRuns } from './pending-runs.ts';
+import { RunJudge, VERDICT_DUPLICATE, VERDICT_TAKE } from './run-judge.ts';
+
+/** What appending needs of the outside. */
+export interface PartitionLeaderOptions {
+  readonly shard: Pick<Shard, 'propose' | 'read'>;
+  readonly state: PartitionState;
+  readonly clock: Clock;
+  readonly config: PartitionConfig;
+}
+
+/** A proposal on its way. */
+interface Flight {
+  /** Leadership it belongs to; the overlay of another one does not hold it. */
+  readonly generation: number;
+  /** Overlay runs before this mark are applied when it is. */
+  readonly mark: number;
+  readonly names: readonly string[];
+  /** Those in the entry, and those whose answer hangs on it. */
+  readonly batches: PendingBatch[];
+}
+
+export class PartitionLeader implements Appender {
+  readonly #shard: Pick<Shard, 'propose' | 'read'>;
+  readonly #state: PartitionState;
+  readonly #clock: Clock;
+  readonly #config: PartitionConfig;
+  readonly #pending = new PendingRuns();
+  readonly #judge: RunJudge;
+  readonly #builder = new AppendBuilder();
+  readonly #queue: PendingBatch[] = [];
+  #queueBytes = 0;
+  readonly #unanswered = new Set<PendingBatch>();
+  #unansweredBytes = 0;
+  readonly #flights = new Set<Flight>();
+  #lastFlight: Flight | null = null;
+  #leadership: Leadership = {
+    term: 0 as Leadership['term'],
+    leader: NO_REPLICA,
+    leads: false,
+    confirmed: false,
+  };
+  #generation = 0;
+  #nextOffset = 0;
+  #nextGroup = 0;
+  /** Names declared by the entry that is being planned. */
+  #names: string[] = [];
+  #flushScheduled = false;
+  /** The core refused for what is uncommitted: nothing is proposed until something settles or a pause is over. */
+  #blocked = false;
+  #sweepAt = Number.POSITIVE_INFINITY;
+  #cancelSweep: () => void = () => {};
+  #closed = false;
+
+  constructor(options: PartitionLeaderOptions) {
+    this.#shard = options.shard;
+    this.#state = options.state;
+    this.#clock = options.clock;
+    this.#config = options.config;
+    this.#judge = new RunJudge(options.state, this.#pending);
+  }
+
+  /** Bytes of batches that are not answered yet. */
+  get unansweredBytes(): number {
+    return this.#unansweredBytes;
+  }
+
+  append(batch: AppendBatch, deadline: number): Promise<AppendAnswer> {
+    if (this.#closed) return Promise.resolve(appendRefusal('SHUTTING_DOWN', 'the partition is closing here'));
+    if (!this.#leadership.leads) return Promise.resolve(notLeader());
+    const bytesMax = this.#config.unansweredBytesMax;
+    if (this.#unansweredBytes + batch.body.length > bytesMax && this.#unansweredBytes > 0) {
+      const message = `${this.#unansweredBytes} bytes wait for this partition, the limit is ${bytesMax}; send later`;
+      return Promise.resolve(appendRefusal('OVERLOADED', message));
+    }
+    return new Promise((resolve) => {
+      const pending = new PendingBatch(batch, deadline, (answer) => {
+        this.#unanswered.delete(pending);
+        this.#unansweredBytes -= pending.charge;
+        resolve(answer);
+      });
+      this.#unanswered.add(pending);
+      this.#unansweredBytes += pending.charge;
+      this.#queue.push(pending);
+      this.#queueBytes += batch.body.length;
+      this.#sweepBy(this.#leadership.confirmed ? deadline : Math.min(deadline, this.#unconfirmedUntil()));
+      if (this.#queueBytes >= this.#config.entryBytesMax) this.#flush();
+      else this.#scheduleFlush();
+    });
+  }
+
+  /** To be called with each change of leadership, after the state applied what came before it. */
+  onLeadership(leadership: Leadership): void {
+    const before = this.#leadership;
+    this.#leadership = leadership;
+    if (leadership.term !== before.term || leadership.leads !== before.leads) this.#dropOverlay();
+    if (!leadership.leads) {
+      for (const pending of this.#takeQueue()) pending.answer(notLeader());
+    } else if (leadership.confirmed && !(before.confirmed && before.term === leadership.term)) {
+      this.#nextOffset = this.#state.nextOffset;
+      this.#nextGroup = this.#state.records.count;
+      this.#scheduleFlush();
+    }
+  }
+
+  /** Answers everything; what was proposed is unknown. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelSweep();
+    this.#takeQueue();
+    for (const pending of [...this.#unanswered]) pending.giveUp('SHUTTING_DOWN', 'the partition closed here');
+  }
+
+  #dropOverlay(): void {
+    this.#generation++;
+    this.#pending.clear();
+    this.#lastFlight = null;
+  }
+
+  #takeQueue(): PendingBatch[] {
+    this.#queueBytes = 0;
+    return this.#queue.splice(0);
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#blocked || this.#queue.length === 0) return;
+    this.#flushScheduled = true;
+    this.#clock.soon(() => {
+      this.#flushScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (
+      this.#queue.length > 0 &&
+      this.#leadership.confirmed &&
+      !this.#closed &&
+      !this.#blocked &&
+      this.#flights.size < this.#config.entriesInFlightMax
+    ) {
+      if (!this.#proposeNext()) return;
+    }
+  }
+
+  /** Plans and proposes one entry from the front of the queue. False: the core takes nothing now. */
+  #proposeNext(): boolean {
+    const timestamp = this.#clock.wallTime();
+    const mark = this.#pending.next;
+    const offset = this.#nextOffset;
+    const group = this.#nextGroup;
+    this.#names = [];
+    this.#builder.begin(timestamp, offset);
+    const planned = this.#planFront(timestamp);
+    if (this.#builder.runs === 0) {
+      this.#removeFront(planned.length);
+      this.#settleWithoutEntry(planned);
+      return true;
+    }
+    const flight: Flight = {
+      generation: this.#generation,
+      mark: this.#pending.next,
+      names: this.#names,
+      batches: planned,
+    };
+    const result = this.#shard.propose(this.#builder.finish(), (fate) => this.#settled(flight, fate));
+    if (result.type === 'refused') {
+      this.#pending.rollBack(mark);
+      this.#pending.dropNames(flight.names);
+      this.#nextOffset = offset;
+      this.#nextGroup = group;
+      this.#refused(planned, result.reason);
+      return false;
+    }
+    this.#removeFront(planned.length);
+    this.#flights.add(flight);
+    this.#lastFlight = flight;
+    for (const pending of planned) {
+      pending.proposed = true;
+      pending.waits = 1;
+    }
+    return true;
+  }
+
+  /** Plans batches from the front until the entry is full; they stay in the queue until the core has taken the entry. */
+  #planFront(timestamp: number): PendingBatch[] {
+    const planned: PendingBatch[] = [];
+    let bytes = 0;
+    for (const pending of this.#queue) {
+      bytes += pending.batch.body.length;
+      if (planned.length > 0 && bytes > this.#config.entryBytesMax) break;
+      planned.push(pending);
+      if (!pending.answered) this.#plan(pending, timestamp);
+    }
+    return planned;
+  }
+
+  #plan(pending: PendingBatch, timestamp: number): void {
+    const batch = pending.batch;
+    const judge = this.#judge;
+    pending.begin();
+    pending.timestamp = timestamp;
+    let place = 0;
+    let start = 0;
+    // Where the stretch of taken runs begins that is not handed to the builder yet.
+    let taken = 0;
+    for (let run = 0; run < batch.runs; run++) {
+      const end = batch.bodyEnd[run] as number;
+      const verdict = judge.judge(batch, run, this.#nextGroup);
+      if (verdict === VERDICT_TAKE) {
+        if (place === 0 && batch.producerId !== 0) {
+          place = this.#builder.producer(batch.producerId, batch.producerEpoch);
+        }
+        this.#take(pending, run, place, end - start);
+      } else {
+        if (start > taken) this.#builder.body(batch.body.subarray(taken, start));
+        taken = end;
+        if (verdict === VERDICT_DUPLICATE) {
+          pending.duplicate(judge.offset, judge.sequence, judge.inFlight);
+          if (!judge.inFlight) pending.timestamp = judge.timestamp;
+        } else {
+          pending.refuse(judge.code, judge.message);
+        }
+      }
+      start = end;
+    }
+    if (start > taken) this.#builder.body(taken === 0 ? batch.body : batch.body.subarray(taken, start));
+    if (pending.stored > 0) pending.timestamp = timestamp;
+  }
+
+  #take(pending: PendingBatch, run: number, place: number, bodyBytes: number): void {
+    const batch = pending.batch;
+    const judge = this.#judge;
+    const group = judge.group;
+    const count = batch.count[run] as number;
+    const offset = this.#nextOffset;
+    this.#nextOffset = offset + count;
+    if (group < 0) {
+      pending.store(offset, 0);
+      this.#builder.run(group, 0, count, 0, 0, 0, batch.checksum[run] as number, bodyBytes);
+      return;
+    }
+    if (judge.isNew) {
+      this.#nextGroup++;
+      this.#pending.addName(judge.nameKey, group);
+      this.#names.push(judge.nameKey);
+      this.#builder.newGroup(
+        group,
+        batch.body,
+        batch.groupStart[run] as number,
+        batch.groupEnd[run] as number,
+      );
+    }
+    const life = batch.life[run] as number;
+    const firstSequence = judge.lastSequence + 1;
+    const sequence = batch.producerSequence[run] as number;
+    const checksum = batch.checksum[run] as number;
+    pending.store(offset, firstSequence);
+    this.#builder.run(group, place, count, life, firstSequence, sequence, checksum, bodyBytes);
+    this.#pending.push(
+      group,
+      life,
+      judge.lastSequence + count,
+      batch.producerId,
+      batch.producerEpoch,
+      sequence,
+      count,
+      checksum,
+      offset,
+    );
+  }
+
+  #removeFront(count: number): void {
+    for (const pending of this.#queue.splice(0, count)) this.#queueBytes -= pending.batch.body.length;
+  }
+
+  /** Nothing of these batches is stored: duplicates and refusals, which may hang on entries in flight. */
+  #settleWithoutEntry(batches: readonly PendingBatch[]): void {
+    const refused: PendingBatch[] = [];
+    for (const pending of batches) {
+      if (pending.answered) continue;
+      const flight = pending.refused + pending.duplicatesInFlight > 0 ? this.#lastFlight : null;
+      pending.waits = 1 + (flight === null ? 0 : 1);
+      if (flight !== null) flight.batches.push(pending);
+      if (pending.refused > 0) refused.push(pending);
+      else pending.settle(OUTCOME_CONFIRMED);
+    }
+    if (refused.length === 0) return;
+    this.#shard.read((confirmed) => {
+      for (const pending of refused) pending.settle(confirmed ? OUTCOME_CONFIRMED : OUTCOME_VOID);
+    });
+  }
+
+  #refused(planned: readonly PendingBatch[], reason: Refusal): void {
+    for (const pending of planned) if (!pending.answered) pending.begin();
+    if (reason === 'tooMuchUncommitted') {
+      // A settled flight unblocks; the timer is for when what is uncommitted is not ours.
+      this.#blocked = true;
+      this.#clock.after(this.#config.proposeRetryMilliseconds, () => this.#unblock());
+      return;
+    }
+    for (const pending of this.#takeQueue()) pending.answer(notLeader());
+  }
+
+  #unblock(): void {
+    this.#blocked = false;
+    this.#scheduleFlush();
+  }
+
+  #settled(flight: Flight, fate: Fate): void {
+    this.#flights.delete(flight);
+    if (this.#lastFlight === flight) this.#lastFlight = null;
+    if (flight.generation === this.#generation) {
+      if (fate.type === 'applied') {
+        this.#pending.release(flight.mark);
+        this.#pending.dropNames(flight.names);
+      } else {
+        // Leadership is gone although nobody said so yet: nothing may be planned on what was in flight.
+        this.#dropOverlay();
+        this.#leadership = { ...this.#leadership, confirmed: false };
+      }
+    }
+    const outcome =
+      fate.type === 'applied'
+        ? OUTCOME_CONFIRMED
+        : fate.type === 'overwritten'
+          ? OUTCOME_VOID
+          : OUTCOME_UNKNOWN;
+    for (const pending of flight.batches) if (!pending.answered) pending.settle(outcome);
+    this.#unblock();
+  }
+
+  #unconfirmedUntil(): number {
+    return this.#clock.now() + this.#config.unconfirmedWaitMilliseconds;
+  }
+
+  /** Makes sure that a sweep runs at `time` or before. One timer serves all batches, because most never need it. */
+  #sweepBy(time: number): void {
+    if (time >= this.#sweepAt) return;
+    this.#cancelSweep();
+    this.#sweepAt = time;
+    this.#cancelSweep = this.#clock.after(Math.max(0, time - this.#clock.now()), () => this.#sweep());
+  }
+
+  #sweep(): void {
+    const now = this.#clock.now();
+    this.#sweepAt = Number.POSITIVE_INFINITY;
+    if (this.#leadership.leads && !this.#leadership.confirmed) {
+      for (const pending of this.#takeQueue()) pending.answer(notLeader());
+    }
+    let next = Number.POSITIVE_INFINITY;
+    for (const pending of [...this.#unanswered]) {
+      if (pending.deadline > now) next = Math.min(next, pending.deadline);
+      else pending.giveUp('NOT_COMMITTED', 'the deadline passed before a majority had stored the entry');
+    }
+    if (next < Number.POSITIVE_INFINITY) this.#sweepBy(next);
+  }
+}
+
+function notLeader(): AppendAnswer {
+  return appendRefusal('NOT_LEADER', 'this replica does not lead the partition; send to its leader');
+}

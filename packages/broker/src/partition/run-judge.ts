@@ -1,0 +1,197 @@
+/**
+ * Decides what becomes of one run, from the applied state with the runs in flight laid over it. It changes nothing; what it
+ * found is in its fields until the next call, because it is called for each run.
+ */
+import type { ErrorCode } from '@seriatim/protocol';
+import type { AppendBatch } from '../contracts.ts';
+import { NO_GROUP } from './append-header.ts';
+import type { PartitionState } from './partition-state.ts';
+import type { PendingRuns } from './pending-runs.ts';
+import {
+  WRITER_CHECKSUM,
+  WRITER_COUNT,
+  WRITER_EPOCH,
+  WRITER_FIRST_OFFSET,
+  WRITER_FIRST_SEQUENCE,
+  WRITER_SEQUENCE,
+  WRITER_TIMESTAMP,
+} from './writer-rows.ts';
+
+export const VERDICT_TAKE = 0;
+export const VERDICT_DUPLICATE = 1;
+export const VERDICT_REFUSE = 2;
+
+const CURRENT = 0;
+const UNKNOWN = -1;
+
+export class RunJudge {
+  /** Group number to use; {@link NO_GROUP} for a run without group. */
+  group: number = NO_GROUP;
+  /** The group is new: it must be declared under {@link group}, which is the `nextGroup` given. */
+  isNew = false;
+  /** Key of the name for the overlay; only with {@link isNew}. */
+  nameKey = '';
+  /** Sequence before the run; for VERDICT_TAKE. */
+  lastSequence = 0;
+  /** Original receipt; for VERDICT_DUPLICATE. */
+  offset = 0;
+  sequence = 0;
+  timestamp = 0;
+  /** The original is not committed yet. */
+  inFlight = false;
+  code: ErrorCode = 'INTERNAL';
+  message = '';
+
+  readonly #state: PartitionState;
+  readonly #pending: PendingRuns;
+
+  constructor(state: PartitionState, pending: PendingRuns) {
+    this.#state = state;
+    this.#pending = pending;
+  }
+
+  /** One of VERDICT_…; `nextGroup` is the number that a new group would get. */
+  judge(batch: AppendBatch, run: number, nextGroup: number): number {
+    const start = batch.groupStart[run] as number;
+    const end = batch.groupEnd[run] as number;
+    this.isNew = false;
+    this.lastSequence = 0;
+    if (start === end) {
+      this.group = NO_GROUP;
+      if (batch.producerId === 0) return VERDICT_TAKE;
+      return this.#refuse(
+        'INVALID_REQUEST',
+        `producer ${batch.producerId} sent messages without group: only messages with a group can be idempotent, send them with producer 0`,
+      );
+    }
+    const life = batch.life[run] as number;
+    let group = this.#state.names.find(batch.body, start, end);
+    if (group < 0) {
+      this.nameKey = latin1(batch.body, start, end);
+      group = this.#pending.name(this.nameKey) ?? UNKNOWN;
+    }
+    if (group < 0) return this.#judgeNew(batch, run, life, nextGroup);
+    this.group = group;
+    const newest = this.#pending.newest(group);
+    const current = newest >= 0 ? this.#pending.life(newest) : this.#state.records.life(group);
+    if (life !== current) {
+      if (life < current) return this.#stale(life, `the group is in life ${current} here`);
+      return this.#judgeUnknownWriter(batch, run, 0);
+    }
+    this.lastSequence =
+      newest >= 0 ? this.#pending.lastSequence(newest) : this.#state.records.lastSequence(group);
+    return batch.producerId === 0 ? VERDICT_TAKE : this.#judgeWriter(batch, run, newest, life);
+  }
+
+  #judgeNew(batch: AppendBatch, run: number, life: number, nextGroup: number): number {
+    const forgotten = this.#state.highestForgotten;
+    if (life <= forgotten) return this.#stale(life, `groups up to life ${forgotten} were forgotten here`);
+    this.group = nextGroup;
+    this.isNew = true;
+    return this.#judgeUnknownWriter(batch, run, 0);
+  }
+
+  #judgeWriter(batch: AppendBatch, run: number, newest: number, life: number): number {
+    const producer = batch.producerId;
+    const pending = this.#pending;
+    const id = newest < 0 ? UNKNOWN : pending.ofProducer(newest, producer);
+    if (id >= 0) {
+      this.inFlight = true;
+      this.offset = pending.firstOffset(id);
+      this.sequence = pending.lastSequence(id) - pending.runLength(id) + 1;
+      return this.#judgeLastRun(
+        batch,
+        run,
+        pending.epoch(id),
+        pending.sequence(id),
+        pending.runLength(id),
+        pending.checksum(id),
+      );
+    }
+    const records = this.#state.records;
+    // A record that is not there yet, or of a former life, knows no writer of this one.
+    if (this.group >= records.count || records.life(this.group) !== life) {
+      return this.#judgeUnknownWriter(batch, run, 0);
+    }
+    const place = records.writer(this.group, producer);
+    if (place === null) return this.#judgeUnknownWriter(batch, run, records.displacedProducer(this.group));
+    const { rows, at } = place;
+    this.inFlight = false;
+    this.offset = rows[at + WRITER_FIRST_OFFSET] as number;
+    this.sequence = rows[at + WRITER_FIRST_SEQUENCE] as number;
+    this.timestamp = rows[at + WRITER_TIMESTAMP] as number;
+    return this.#judgeLastRun(
+      batch,
+      run,
+      rows[at + WRITER_EPOCH] as number,
+      rows[at + WRITER_SEQUENCE] as number,
+      rows[at + WRITER_COUNT] as number,
+      rows[at + WRITER_CHECKSUM] as number,
+    );
+  }
+
+  /** Compares a run with its writer's last one. */
+  #judgeLastRun(
+    batch: AppendBatch,
+    run: number,
+    epoch: number,
+    first: number,
+    count: number,
+    checksum: number,
+  ): number {
+    const sequence = batch.producerSequence[run] as number;
+    const order = Math.sign(batch.producerEpoch - epoch);
+    if (order < CURRENT) {
+      return this.#refuse(
+        'PRODUCER_FENCED',
+        `producer ${batch.producerId} has epoch ${epoch} here, the request's is ${batch.producerEpoch}: another instance took over`,
+      );
+    }
+    if (order > CURRENT) return this.#judgeUnknownWriter(batch, run, 0);
+    const expected = first + count;
+    if (sequence === expected) return VERDICT_TAKE;
+    if (sequence > expected) {
+      return this.#refuse(
+        'SEQUENCE_GAP',
+        `producer ${batch.producerId} sent sequence ${sequence}, expected ${expected}: send what lies between first`,
+      );
+    }
+    const same = sequence === first && batch.count[run] === count && batch.checksum[run] === checksum;
+    if (same) return VERDICT_DUPLICATE;
+    return this.#refuse(
+      'WRITER_UNKNOWN',
+      `producer ${batch.producerId} sent sequence ${sequence} (${batch.count[run]} messages), its last run here is ${first} (${count} messages) ` +
+        'or differs in content: whether it was stored can not be told, it is not stored now',
+    );
+  }
+
+  /** A writer without a row begins at 1; anything else is a retry whose memory is gone. */
+  #judgeUnknownWriter(batch: AppendBatch, run: number, displaced: number): number {
+    const producer = batch.producerId;
+    const sequence = batch.producerSequence[run] as number;
+    if (producer === 0 || (sequence === 1 && producer > displaced)) return VERDICT_TAKE;
+    return this.#refuse(
+      'WRITER_UNKNOWN',
+      `producer ${producer} (epoch ${batch.producerEpoch}) is not known to the group and sent sequence ${sequence}: a new writer begins at 1` +
+        (displaced > 0 ? `, and writers up to producer ${displaced} were displaced by later ones` : '') +
+        '; continue with a new producer id',
+    );
+  }
+
+  #stale(life: number, why: string): number {
+    return this.#refuse(
+      'STALE_ROUTE',
+      `the route's epoch ${life} is not valid: ${why}; look the route up again`,
+    );
+  }
+
+  #refuse(code: ErrorCode, message: string): number {
+    this.code = code;
+    this.message = message;
+    return VERDICT_REFUSE;
+  }
+}
+
+function latin1(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
+}
