@@ -1,7 +1,7 @@
 /** The Fetch RPC: stretches of one partition's records, from an offset on, until the reader leaves or the end it asked for. */
 import {
-  encodeFetchResponse,
   ERRORS,
+  encodeFetchResponse,
   FETCH_FROM_EARLIEST,
   FETCH_FROM_LATEST,
   FETCH_FROM_OFFSET,

@@ -53,11 +53,15 @@ export async function partitionStatus(
     const status = localStatus(ports, shard);
     if (status !== undefined) found.set(shard, status);
   }
-  const elsewhere = Map.groupBy(shards, (shard) => ports.leaders.leader(shard)?.node);
+  const elsewhere = new Map<NodeId, ShardId[]>();
+  for (const shard of shards) {
+    const leader = ports.leaders.leader(shard)?.node;
+    if (leader === undefined || leader === ports.node) continue;
+    elsewhere.set(leader, [...(elsewhere.get(leader) ?? []), shard]);
+  }
   const deadline = ports.clock.now() + STATUS_MILLISECONDS;
   await Promise.all(
     [...elsewhere].map(async ([node, asked]) => {
-      if (node === undefined || node === ports.node) return;
       const body = await ask(ports, node, REQUEST_PARTITION_STATUS, { shards: asked }, deadline);
       if (body === null) return;
       for (const status of readJson<readonly PartitionStatus[]>(body)) found.set(status.shard, status);
