@@ -2,7 +2,6 @@
 import { crc32 } from 'node:zlib';
 import type { WalkedMessages } from '@seriatim/protocol';
 import type { AppendBatch, PartitionView } from '../contracts.ts';
-import { emptyColumns } from './append-codec.ts';
 import type { RequestRuns } from './request-runs.ts';
 
 /** A batch, and which of the request's runs its rows are. */
@@ -60,7 +59,15 @@ function buildBatch(
   }
   // Memory of its own: the batch lives on in the log, a shared slab would be kept alive with it.
   const body = Buffer.allocUnsafeSlow(bytes);
-  const columns = emptyColumns();
+  const columns = {
+    groupStart: [] as number[],
+    groupEnd: [] as number[],
+    life: [] as number[],
+    count: [] as number[],
+    producerSequence: [] as number[],
+    checksum: [] as number[],
+    bodyEnd: [] as number[],
+  };
   let length = 0;
   for (const run of list) {
     const first = runs.start[run] ?? 0;

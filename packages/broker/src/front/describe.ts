@@ -15,8 +15,9 @@ import {
   type TopicInfo,
 } from '@seriatim/protocol';
 import type { PartitionView, TopicView } from '../contracts.ts';
+import type { MemberStatus, PartitionStatus } from '../partition/index.ts';
 import { requirePartition, requireTopic } from './look-up.ts';
-import { groupStates, type PartitionStatus, partitionStatus } from './peer-status.ts';
+import { groupStatuses, partitionStatuses } from './peer-status.ts';
 import type { FrontPorts } from './ports.ts';
 
 /** DescribeCluster. */
@@ -24,7 +25,7 @@ export async function describeCluster(ports: FrontPorts): Promise<DescribeCluste
   const { view, leaders } = ports;
   const topics = view.topics();
   const shards = topics.flatMap((topic) => topic.partitions.map((partition) => partition.shard));
-  const statuses = await partitionStatus(ports, shards);
+  const statuses = await partitionStatuses(ports, shards);
   const meta = leaders.leader(META_SHARD);
   return {
     clusterId: view.clusterId,
@@ -48,7 +49,7 @@ export async function describeCluster(ports: FrontPorts): Promise<DescribeCluste
 export async function describeTopic(ports: FrontPorts, name: string): Promise<DescribeTopicResponse> {
   const topic = requireTopic(ports.view, name);
   const loads = ports.view.loads(topic.id);
-  const statuses = await partitionStatus(
+  const statuses = await partitionStatuses(
     ports,
     topic.partitions.map((partition) => partition.shard),
   );
@@ -141,9 +142,9 @@ async function withLastAppends(
   await Promise.all(
     [...groupsOf].map(async ([partition, groups]) => {
       const shard = topic.partitions[partition]?.shard;
-      const found = shard === undefined ? null : await groupStates(ports, shard, groups);
+      const found = shard === undefined ? null : await groupStatuses(ports, shard, groups);
       found?.forEach((state, index) => {
-        states.set(groups[index] ?? '', state);
+        if (state !== null) states.set(groups[index] ?? '', state);
       });
     }),
   );
@@ -178,14 +179,29 @@ function partitionInfo(
     replicas: partition.replicas.map((replica) => replica.node),
     highWatermark: status?.highWatermark ?? 0,
     lowWatermark: status?.lowWatermark ?? 0,
-    replicaStates: withReplicas ? replicaInfos(partition, status) : [],
+    replicaStates: withReplicas ? replicaInfos(partition, status, leader?.node ?? 0) : [],
     groups: loads[partition.partition] ?? 0,
   };
 }
 
-function replicaInfos(partition: PartitionView, status: PartitionStatus | undefined): ReplicaInfo[] {
+/** What a leader says of each replica; "unknown" where no leader answered. */
+function replicaInfos(
+  partition: PartitionView,
+  status: PartitionStatus | undefined,
+  leader: number,
+): ReplicaInfo[] {
   return partition.replicas.map(({ node, replica }) => {
-    const known = status?.replicas.find((one) => one.replica === replica);
-    return { node, behind: known?.behind ?? 0, reason: known?.reason ?? 'unknown' };
+    const member = status?.members.find((one) => one.replica === replica);
+    if (status?.leads === true && node === leader) return { node, behind: 0, reason: '' };
+    if (status === undefined || member === undefined) return { node, behind: 0, reason: 'unknown' };
+    const behind = Math.max(0, status.lastIndex - member.match);
+    return { node, behind, reason: reasonOf(member, behind) };
   });
+}
+
+function reasonOf(member: MemberStatus, behind: number): string {
+  if (!member.active) return 'unreachable';
+  if (member.state === 'snapshot') return 'snapshot';
+  if (behind === 0) return '';
+  return member.state === 'probe' ? 'probing' : 'catching up';
 }

@@ -53,8 +53,6 @@ export interface GrpcServerOptions {
   readonly onFailure: FailureListener;
 }
 
-/** Window of HTTP/2 flow control: with the default of 64 KiB a large request stops several times on its way. */
-const FLOW_CONTROL_BYTES = 4 * 1024 * 1024;
 /** Streams that are told of the end get this long to take it, milliseconds. */
 const STREAM_END_MILLISECONDS = 250;
 
@@ -76,7 +74,6 @@ export class GrpcServer {
       'grpc.max_concurrent_streams': limits.streamsPerConnectionMax,
       'grpc.keepalive_time_ms': limits.keepaliveMilliseconds.time,
       'grpc.keepalive_timeout_ms': limits.keepaliveMilliseconds.timeout,
-      'grpc-node.flow_control_window': FLOW_CONTROL_BYTES,
       interceptors: [typedStatusInterceptor],
     });
     this.#server.addService(brokerService, this.#handlers());

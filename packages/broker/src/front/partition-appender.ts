@@ -3,10 +3,10 @@ import { type ErrorCode, RefusalError } from '@seriatim/protocol';
 import { type AppendAnswer, type AppendBatch, type AppendRefusal, REQUEST_APPEND } from '../contracts.ts';
 import {
   decodeAppendAnswer,
-  decodeAppendRequest,
+  decodeAppendBatch,
   encodeAppendAnswer,
-  encodeAppendRequest,
-} from './append-codec.ts';
+  encodeAppendBatch,
+} from '../partition/index.ts';
 import type { FrontPorts } from './ports.ts';
 
 /** An answer, and who gave it (0: this node knew no leader to ask). */
@@ -41,9 +41,9 @@ export async function appendToLeader(
     return { answer, leader: known.node };
   }
   try {
-    const parts = encodeAppendRequest(batch);
+    const parts = encodeAppendBatch(batch);
     const body = await ports.calls.call(known.node, REQUEST_APPEND, parts, deadline);
-    return { answer: decodeAppendAnswer(body), leader: known.node };
+    return { answer: readAnswer(body), leader: known.node };
   } catch (error) {
     return { answer: refusalOf(error), leader: known.node };
   }
@@ -52,7 +52,7 @@ export async function appendToLeader(
 /** Serves batches that other nodes forward: taken here or refused, never forwarded again. */
 export function serveAppends(ports: FrontPorts): void {
   ports.calls.handle(REQUEST_APPEND, async (_from, body, deadline) => {
-    const batch = decodeAppendRequest(body);
+    const batch = decodeAppendBatch(body);
     const partition = ports.partitions.get(batch.shard);
     const answer =
       partition === undefined
@@ -60,6 +60,15 @@ export function serveAppends(ports: FrontPorts): void {
         : await partition.append(batch, deadline);
     return [encodeAppendAnswer(answer)];
   });
+}
+
+/** An answer that can't be read leaves open what the leader did. */
+function readAnswer(body: Uint8Array): AppendAnswer {
+  try {
+    return decodeAppendAnswer(body);
+  } catch (error) {
+    return refusal('INTERNAL', `the leader's answer can't be read: ${String(error)}`, false);
+  }
 }
 
 function refusalOf(error: unknown): AppendRefusal {
