@@ -1,5 +1,5 @@
 import type { Configuration, Index, Message, RaftConfig, ReplicaId } from '../src/index.ts';
-import * as library from '../src/index.ts';
+import * as sources from '../src/index.ts';
 import {
   bytes,
   configurationOf,
@@ -12,7 +12,7 @@ import {
 
 /** Replicas in one process and the messages between them; nothing happens but by the test's calls. */
 export class Network implements World {
-  readonly library: Library = library;
+  readonly library: Library;
   readonly images: Map<Index, readonly string[]> = new Map();
   readonly replicas: Map<ReplicaId, Replica> = new Map();
   /** Sent and not yet delivered, oldest first. */
@@ -23,7 +23,8 @@ export class Network implements World {
   drops: (message: Message) => boolean = () => false;
   readonly #settings: Partial<RaftConfig>;
 
-  constructor(voters: number, settings: Partial<RaftConfig> = {}) {
+  constructor(voters: number, settings: Partial<RaftConfig> = {}, library: Library = sources) {
+    this.library = library;
     this.#settings = settings;
     const ids = Array.from({ length: voters }, (_, i) => i + 1);
     for (const id of ids) {
