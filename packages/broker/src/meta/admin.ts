@@ -2,7 +2,7 @@
 import type { Clock } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import type { Admin, LeaderDirectory, MetaView, TopicId, TopicView } from '../contracts.ts';
-import { pause, Waiters } from './deadline.ts';
+import { before, pause, Waiters } from './deadline.ts';
 import { type MetaCommand, type MetaResult, PARTITIONS_MAX } from './model.ts';
 
 /** Bytes of a topic's name. */
@@ -81,18 +81,14 @@ export class MetaAdmin implements Admin {
         });
         await this.#reserving;
       } else {
-        await this.#reserving.catch(() => {});
-        this.#checkDeadline(deadline);
+        const reserved = this.#reserving.catch(() => {});
+        await before(this.#options.clock, deadline, reserved, noProducerIds);
+        if (this.#options.clock.now() >= deadline) throw noProducerIds();
       }
     }
     const id = this.#nextProducer;
     this.#nextProducer += 1;
     return id;
-  }
-
-  #checkDeadline(deadline: number): void {
-    if (this.#options.clock.now() < deadline) return;
-    throw new RefusalError('NO_META_LEADER', 'no producer ids could be reserved in time');
   }
 
   async #reserve(deadline: number): Promise<void> {
@@ -132,6 +128,10 @@ export class MetaAdmin implements Admin {
       this.#changes.add(resolve);
     }).finally(() => this.#changes.remove(woken));
   }
+}
+
+function noProducerIds(): RefusalError {
+  return new RefusalError('NO_META_LEADER', 'no producer ids could be reserved in time');
 }
 
 function checkTopicName(name: string): void {

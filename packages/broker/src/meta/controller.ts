@@ -12,8 +12,8 @@ import {
   type MetaCommand,
   type MetaResult,
   type Operation,
-  type ReplaceReplicasOperation,
   type Replacement,
+  type ReplaceReplicasOperation,
 } from './model.ts';
 import type { AgentAnswer, AgentQuestion } from './node-agent.ts';
 import type { MetaState } from './state.ts';

@@ -11,7 +11,7 @@ export interface RouteAssignerOptions {
   readonly clock: Clock;
   readonly view: MetaView;
   readonly submit: (command: MetaCommand, deadline: number) => Promise<MetaResult>;
-  /** Groups in one command (10,000). */
+  /** Groups in one command (5,000: about 6 ms to apply). */
   readonly commandGroupsMax?: number;
   /** Bytes of names in one command (512 KiB). */
   readonly commandBytesMax?: number;
@@ -52,7 +52,7 @@ export class GatheringRouteAssigner implements RouteAssigner {
 
   constructor(options: RouteAssignerOptions) {
     this.#options = options;
-    this.#groupsMax = options.commandGroupsMax ?? 10_000;
+    this.#groupsMax = options.commandGroupsMax ?? 5_000;
     this.#bytesMax = options.commandBytesMax ?? 512 * 1024;
     this.#waitingMax = options.waitingGroupsMax ?? 200_000;
   }

@@ -1,5 +1,5 @@
 /** The meta shard's state machine, and the view of it that every node reads. */
-import type { NodeId, ShardId, StateMachine, EntryDescription, Leadership } from '@seriatim/multiraft';
+import type { EntryDescription, Leadership, NodeId, ShardId, StateMachine } from '@seriatim/multiraft';
 import type { Entry, Index, ReplicaId } from '@seriatim/raft';
 import type { MetaView, ReplicaPlacement, RouteView, TopicId } from '../contracts.ts';
 import { decodeCommand } from './command-codec.ts';

@@ -5,8 +5,8 @@ import { DONE, type MetaTables } from './meta-tables.ts';
 import {
   type MetaCommand,
   type MetaResult,
-  type PartitionRecord,
   PARTITIONS_MAX,
+  type PartitionRecord,
   REPLICAS_MAX,
 } from './model.ts';
 import { placeReplicas } from './placement.ts';

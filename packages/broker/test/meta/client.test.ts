@@ -1,6 +1,6 @@
-import { beforeEach, describe, expect, test } from 'vitest';
 import { META_SHARD } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { REQUEST_META_COMMAND } from '../../src/contracts.ts';
 import { MetaClient } from '../../src/meta/client.ts';
 import type { MetaCommand } from '../../src/meta/model.ts';

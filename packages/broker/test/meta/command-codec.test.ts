@@ -1,6 +1,6 @@
-import { describe, expect, test } from 'vitest';
-import fc from 'fast-check';
 import type { NodeId, ShardId } from '@seriatim/multiraft';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import type { TopicId } from '../../src/contracts.ts';
 import { decodeCommand, encodeCommand, groupColumns } from '../../src/meta/command-codec.ts';
 import { MetaFormatError } from '../../src/meta/fields.ts';

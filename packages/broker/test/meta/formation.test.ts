@@ -1,11 +1,11 @@
-import { describe, expect, test } from 'vitest';
-import fc from 'fast-check';
 import type { NodeId } from '@seriatim/multiraft';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import {
   decideFormation,
-  firstMetaConfiguration,
   type FormationAnswer,
   type FormationDecision,
+  firstMetaConfiguration,
   type OwnIdentity,
 } from '../../src/meta/formation.ts';
 import { decodeFormationAnswer, encodeFormationAnswer, formCluster } from '../../src/meta/forming.ts';

@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import { jumpHash, PartitionChooser } from '../../src/meta/partition-chooser.ts';
 import { utf8 } from './fakes.ts';
 

@@ -1,6 +1,6 @@
-import { beforeEach, describe, expect, test } from 'vitest';
 import type { NodeId, ShardId } from '@seriatim/multiraft';
 import type { ReplicaId } from '@seriatim/raft';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { PartitionRecord, TopicRecord } from '../../src/meta/model.ts';
 import { type LocalReplica, PlacementWatcher } from '../../src/meta/placement-watcher.ts';
 import { FakeMetaShard, ManualClock, registerNodes, settle, topicCommand } from './fakes.ts';

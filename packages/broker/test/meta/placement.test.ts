@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import { placeReplicas } from '../../src/meta/placement.ts';
 import { ids } from './fakes.ts';
 

@@ -1,8 +1,8 @@
-import { beforeEach, describe, expect, test } from 'vitest';
 import { RefusalError } from '@seriatim/protocol';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { TopicId } from '../../src/contracts.ts';
-import { decodeCommand } from '../../src/meta/command-codec.ts';
 import { MetaClient } from '../../src/meta/client.ts';
+import { decodeCommand } from '../../src/meta/command-codec.ts';
 import { GatheringRouteAssigner, type RouteAssignerOptions } from '../../src/meta/route-assigner.ts';
 import {
   FakeLeaders,

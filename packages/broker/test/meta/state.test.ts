@@ -1,7 +1,7 @@
-import { beforeEach, describe, expect, test } from 'vitest';
-import fc from 'fast-check';
 import type { NodeId } from '@seriatim/multiraft';
 import type { Entry, Index, Term } from '@seriatim/raft';
+import fc from 'fast-check';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { TopicId } from '../../src/contracts.ts';
 import { encodeCommand, groupColumns } from '../../src/meta/command-codec.ts';
 import { MetaFormatError } from '../../src/meta/fields.ts';
