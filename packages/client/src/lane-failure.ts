@@ -1,0 +1,117 @@
+/** How a lane's messages fail: terminally, by their deadline or signal, or not at all because the run goes on under a new identity. */
+import { SeriatimError, type SeriatimErrorCode } from './error.ts';
+import type { Lane, Run, RunRefusal, Segment } from './lane.ts';
+import { spoilsIdentity } from './run-verdict.ts';
+import type { SendCall } from './send-call.ts';
+
+/**
+ * The run was refused for good. What waits behind it in the lane fails with it: sent now, it would overtake a message that its
+ * caller may send again. Gives the calls that lost messages.
+ */
+export function failLane(run: Run, refusal: RunRefusal): ReadonlySet<SendCall> {
+  const { lane } = run;
+  const touched = new Set<SendCall>();
+  const error = new SeriatimError(refusal.code as SeriatimErrorCode, refusal.message, {
+    outcome: run.unknown ? 'unknown' : 'not-applied',
+    details: { group: lane.group, partition: lane.partition, attempts: run.attempts },
+  });
+  for (const segment of run.segments) failSegment(segment, error, touched);
+  const behind = lane.takeFrom(() => true);
+  failBehind(behind, error, touched);
+  lane.run = null;
+  if (spoilsIdentity(run, refusal)) {
+    lane.spoiledIdentity = run.identity;
+    lane.identity = null;
+  } else lane.nextSequence = run.firstSequence;
+  return touched;
+}
+
+/**
+ * Answers for the calls of the lane that are given up. A run that may be stored stays, and is sent again until its fate is known:
+ * a later message must not get ahead of it. `reason` is what went wrong last, if anything did.
+ */
+export function abandonLane(lane: Lane, reason: RunRefusal | null): ReadonlySet<SendCall> {
+  const touched = new Set<SendCall>();
+  const { run } = lane;
+  let dropped: SeriatimError | null = null;
+  if (run !== null) {
+    const uncertain = run.unknown || run.inFlight;
+    for (const segment of run.segments) {
+      const { abandoned } = segment.call;
+      if (abandoned === null || segment.answered) continue;
+      const error = lateError(abandoned, reason, uncertain, lane);
+      failSegment(segment, error, touched);
+      dropped = error;
+    }
+    if (uncertain || run.segments.some(({ answered }) => !answered)) dropped = null;
+    else {
+      lane.run = null;
+      lane.nextSequence = run.firstSequence;
+    }
+  }
+  const all = dropped !== null;
+  const behind = lane.takeFrom((segment) => all || segment.call.abandoned !== null);
+  for (const segment of behind) {
+    const { abandoned } = segment.call;
+    if (abandoned === null) continue;
+    const error = lateError(abandoned, reason, false, lane);
+    failSegment(segment, error, touched);
+    dropped ??= error;
+  }
+  if (dropped !== null) failBehind(behind, dropped, touched);
+  return touched;
+}
+
+/** Puts a run that is certainly not stored back to the head of its lane, to be sent under another identity. */
+export function returnRun(run: Run): void {
+  const { lane } = run;
+  lane.run = null;
+  lane.identity = null;
+  lane.spoiledIdentity = run.identity;
+  lane.renewed = true;
+  for (const segment of [...run.segments].reverse()) {
+    if (!segment.answered) lane.putFirst(segment);
+  }
+}
+
+function failBehind(segments: readonly Segment[], error: SeriatimError, touched: Set<SendCall>): void {
+  const earlier = new SeriatimError(
+    'EARLIER_FAILED',
+    `an earlier message of the group failed: ${error.message}`,
+    {
+      details: error.details,
+      cause: error,
+    },
+  );
+  for (const segment of segments) failSegment(segment, earlier, touched);
+}
+
+function failSegment(segment: Segment, error: SeriatimError, touched: Set<SendCall>): void {
+  if (segment.answered) return;
+  segment.answered = true;
+  const { call, count } = segment;
+  let index = segment.head;
+  for (let step = 0; step < count; step++) {
+    const next = call.next[index] as number;
+    call.failed(index, error);
+    index = next;
+  }
+  touched.add(call);
+}
+
+/** A deadline says what kept the message from being stored, where that is known. */
+function lateError(
+  given: SeriatimError,
+  reason: RunRefusal | null,
+  uncertain: boolean,
+  lane: Lane,
+): SeriatimError {
+  const late = given.code === 'DEADLINE' && reason !== null;
+  const code = late ? (reason.code as SeriatimErrorCode) : given.code;
+  const message = late ? `${reason.message} (${given.message})` : given.message;
+  return new SeriatimError(code, message, {
+    outcome: uncertain ? 'unknown' : 'not-applied',
+    details: { group: lane.group, partition: lane.partition, attempts: lane.run?.attempts ?? 0 },
+    cause: given.cause,
+  });
+}

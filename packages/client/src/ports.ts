@@ -1,0 +1,55 @@
+/** What the client needs of the world, so that it runs alike in a process and in a simulation. */
+import type { Buffer } from 'node:buffer';
+import type * as protocol from '@seriatim/protocol';
+
+/** Time and chance. */
+export interface ClientClock {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** At least 0, below 1. */
+  random(): number;
+  /** Runs `task` once after that many milliseconds; the returned function calls it off. */
+  schedule(milliseconds: number, task: () => void): () => void;
+  /** Runs `task` in a later turn of the event loop, after what is ready now. */
+  soon(task: () => void): void;
+}
+
+/** Requests and answers of the RPCs that are neither hot nor streams. */
+export interface SmallCalls {
+  readonly GetCapabilities: [protocol.GetCapabilitiesRequest, protocol.GetCapabilitiesResponse];
+  readonly DescribeCluster: [protocol.DescribeClusterRequest, protocol.DescribeClusterResponse];
+  readonly CreateTopic: [protocol.CreateTopicRequest, protocol.CreateTopicResponse];
+  readonly ListTopics: [protocol.ListTopicsRequest, protocol.ListTopicsResponse];
+  readonly DescribeTopic: [protocol.DescribeTopicRequest, protocol.DescribeTopicResponse];
+  readonly DeleteTopic: [protocol.DeleteTopicRequest, protocol.DeleteTopicResponse];
+  readonly InitProducer: [protocol.InitProducerRequest, protocol.InitProducerResponse];
+  readonly GetRoute: [protocol.GetRouteRequest, protocol.GetRouteResponse];
+}
+
+/** A stream that a broker fills. */
+export interface IncomingStream<T> {
+  /** The next response, null at the end. Rejects with a RefusalError. One call at a time. */
+  next(): Promise<T | null>;
+  /** Ends it from this side; a pending `next` rejects or gives null. */
+  cancel(): void;
+}
+
+/** One node as seen from here. All calls reject with a RefusalError; with an UnreachableError when no broker answered. */
+export interface BrokerConnection {
+  call<Name extends keyof SmallCalls>(
+    name: Name,
+    request: SmallCalls[Name][0],
+    timeoutMilliseconds: number,
+    signal?: AbortSignal,
+  ): Promise<SmallCalls[Name][1]>;
+  orderedProduce(request: Buffer, timeoutMilliseconds: number): Promise<Buffer>;
+  produce(request: Buffer, timeoutMilliseconds: number): Promise<Buffer>;
+  fetch(request: protocol.FetchRequest): IncomingStream<Buffer>;
+  listRoutes(request: protocol.ListRoutesRequest): IncomingStream<protocol.ListRoutesResponse>;
+  close(): void;
+}
+
+/** Opens connections. An address is host:port. Opening never fails: calls do. */
+export interface BrokerTransport {
+  connect(address: string): BrokerConnection;
+}

@@ -1,0 +1,145 @@
+import type { Buffer } from 'node:buffer';
+import { encodeMessage, encodeOrderedProduceHead, messageSize, type WireWriter } from '@seriatim/protocol';
+import type { Lane, ProducerIdentity, Run, Segment } from './lane.ts';
+import type { NodeLink } from './node-link.ts';
+
+/** An OrderedProduce request on its way. */
+export interface BuiltRequest {
+  readonly topic: string;
+  readonly link: NodeLink;
+  readonly identity: ProducerIdentity;
+  readonly runs: readonly Run[];
+  /** Messages in it. */
+  readonly messages: number;
+  readonly bytes: Buffer;
+  /** Monotonic milliseconds: the earliest of its calls. */
+  readonly deadline: number;
+  /** To be given back when nobody needs `bytes` any more. */
+  readonly writer: WireWriter;
+}
+
+/** Gathers runs of many lanes into one request of about `bytesTarget`. */
+export class RequestBuilder {
+  readonly #identity: ProducerIdentity;
+  readonly #bytesTarget: number;
+  readonly #messagesMax: number;
+  readonly #writer: WireWriter;
+  readonly #runs: Run[] = [];
+  #messages = 0;
+  #deadline = Number.POSITIVE_INFINITY;
+
+  constructor(identity: ProducerIdentity, bytesTarget: number, messagesMax: number, writer: WireWriter) {
+    this.#identity = identity;
+    this.#bytesTarget = bytesTarget;
+    this.#messagesMax = messagesMax;
+    this.#writer = writer;
+    writer.reset();
+  }
+
+  get bytes(): number {
+    return this.#writer.length;
+  }
+
+  get empty(): boolean {
+    return this.#runs.length === 0;
+  }
+
+  /** No run, or no further message of one, fits. */
+  get full(): boolean {
+    if (this.#runs[0]?.alone === true) return true;
+    return this.#writer.length >= this.#bytesTarget || this.#messages >= this.#messagesMax;
+  }
+
+  /** Adds the lane's run to be sent again, or as much of what waits as fits. False: it does not go into this request. */
+  add(lane: Lane): boolean {
+    if ((lane.run?.identity ?? lane.identity) !== this.#identity) return false;
+    if (lane.run?.alone === true && !this.empty) return false;
+    const run = lane.run ?? this.#newRun(lane);
+    if (run.bytes !== null) {
+      const fits = this.#writer.length + run.bytes.length <= this.#bytesTarget;
+      if (!(fits || this.empty)) return false;
+      this.#writer.raw(run.bytes);
+      this.#messages += run.count;
+    }
+    this.#runs.push(run);
+    for (const { call } of run.segments) this.#deadline = Math.min(this.#deadline, call.order.deadline);
+    run.inFlight = true;
+    run.attempts++;
+    lane.run = run;
+    return true;
+  }
+
+  #newRun(lane: Lane): Run {
+    const start = this.#writer.length;
+    const segments: Segment[] = [];
+    let count = 0;
+    while (lane.first !== null) {
+      const taken = this.#encode(lane, lane.first, count === 0);
+      if (taken === 0) break;
+      const whole = taken === lane.first.count;
+      segments.push(lane.take(taken));
+      count += taken;
+      if (!whole) break;
+    }
+    const firstSequence = lane.nextSequence;
+    lane.nextSequence += count;
+    return {
+      lane,
+      identity: this.#identity,
+      firstSequence,
+      count,
+      segments,
+      start,
+      end: this.#writer.length,
+      bytes: null,
+      unknown: false,
+      attempts: 0,
+      alone: false,
+      inFlight: false,
+      refusal: null,
+    };
+  }
+
+  /** Encodes messages of a segment until the request is full; at least one where `force`. Gives their number. */
+  #encode(lane: Lane, segment: Segment, force: boolean): number {
+    const { messages, next } = segment.call;
+    const writer = this.#writer;
+    const { groupField } = lane;
+    let index = segment.head;
+    let taken = 0;
+    while (taken < segment.count) {
+      if (this.full && !(force && taken === 0)) break;
+      const message = messages[index];
+      if (message === undefined) break;
+      const size = messageSize(message, groupField.length);
+      if (writer.length + size > this.#bytesTarget && writer.length > 0 && !(force && taken === 0)) break;
+      encodeMessage(writer, message, groupField, size);
+      this.#messages++;
+      taken++;
+      index = next[index] as number;
+    }
+    return taken;
+  }
+
+  /** Ends the request. */
+  build(topic: string, link: NodeLink, idempotent: boolean): BuiltRequest {
+    const runs = this.#runs;
+    encodeOrderedProduceHead(this.#writer, {
+      topic,
+      producerId: this.#identity.producerId,
+      producerEpoch: this.#identity.epoch,
+      runLengths: idempotent ? runs.map((run) => run.count) : [],
+      runSequences: idempotent ? runs.map((run) => run.firstSequence) : [],
+    });
+    return {
+      topic,
+      link,
+      identity: this.#identity,
+      runs,
+      messages: this.#messages,
+      bytes: this.#writer.take(),
+      deadline: this.#deadline,
+      writer: this.#writer,
+    };
+  }
+}
