@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
+import { settingNames } from '@seriatim/broker';
 import { ERRORS } from '@seriatim/protocol';
 import { describe, expect, it } from 'vitest';
 import { repository, sourceFiles } from './support/source-files.ts';
@@ -51,17 +52,23 @@ describe('docs/architecture.md', () => {
     const rooms = [...new Set(sourceFiles('packages', ['package.json']).map((file) => dirname(file.path)))];
     expect(rooms.filter((room) => !text.includes(`\`${room}\``))).toEqual([]);
   });
+});
+
+describe('docs/operations.md', () => {
+  const text = page('docs/operations.md');
 
   it('lists exactly the metrics that a node gives out', () => {
-    const metric = /\bseriatim_[a-z_]+\b/g;
-    const documented = new Set(page('docs/architecture.md').match(metric) ?? []);
-    const code = new Set(
-      sourceFiles('packages/broker/src', ['.ts']).flatMap((file) =>
-        [...file.text.matchAll(/name: [`'](seriatim_[a-z_]+)[`']/g)].flatMap((match) => match[1] ?? []),
-      ),
-    );
-    expect(code.size).toBeGreaterThan(4);
-    expect([...documented].sort()).toEqual([...code].sort());
+    const documented = text.match(/\bseriatim_[a-z_]+\b/g) ?? [];
+    const code = page('packages/broker/src/node/metrics.ts').match(/(?<=')seriatim_[a-z_]+(?=')/g) ?? [];
+    expect(code.length).toBeGreaterThan(10);
+    expect([...new Set(documented)].sort()).toEqual([...new Set(code)].sort());
+  });
+
+  it('lists exactly the settings that a node reads', () => {
+    const documented = tableRows(text)
+      .filter((cells) => cells.length === 3)
+      .flatMap((cells) => names(cells[0] ?? ''));
+    expect(documented.sort()).toEqual(settingNames.map(({ setting }) => setting).sort());
   });
 });
 

@@ -36,11 +36,9 @@ export function localNodes(directory, ports, settings = {}) {
     const id = index + 1;
     const data = join(directory, `node-${id}`);
     return new NodeProcess(id, data, {
-      node: id,
-      data,
-      listen: local(port.client),
-      peerListen: local(port.peer),
-      httpListen: local(port.http),
+      nodeId: id,
+      dataDirectory: data,
+      listen: { client: local(port.client), peer: local(port.peer), http: local(port.http) },
       peers,
       ...settings,
     });

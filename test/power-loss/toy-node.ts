@@ -25,6 +25,18 @@ const settings = JSON.parse(process.argv[2] ?? '{}') as Settings;
 const self = settings.node as NodeId;
 const voters = settings.peerPorts.map((_, index) => (index + 1) as ReplicaId);
 const clock = new RealClock();
+const mebibyte = 1024 * 1024;
+
+/** Small, so that journal files, segments and images turn over many times in the seconds between two power cuts. */
+const storage = {
+  ...defaultStorageConfig,
+  journalFileBytes: 4 * mebibyte,
+  journalBytesMax: 16 * mebibyte,
+  checkpointBytes: mebibyte / 2,
+  segmentBytes: 2 * mebibyte,
+  freeBytesRefuse: 8 * mebibyte,
+  freeBytesStop: 4 * mebibyte,
+};
 
 const fail = (what: string, error: unknown): never => {
   console.error(`toy node ${self}: ${what}: ${error instanceof Error ? error.message : error}`);
@@ -67,7 +79,7 @@ async function open(): Promise<ReadonlyMap<number, ToyShard>> {
     files: settings.withoutSync ? withoutSync(files) : files,
     openImages: levelStore,
     clock,
-    config: defaultStoreConfig,
+    config: storage,
     onFault: (error) => fail('the disk failed', error),
   });
   const links = new PeerLinks({
