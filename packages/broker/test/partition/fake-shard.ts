@@ -105,6 +105,11 @@ export class FakeShard implements Shard {
     this.#tell();
   }
 
+  /** What is proposed can't be known any more: an image jumped over it. */
+  jump(): void {
+    for (const proposal of this.#proposals.splice(0)) proposal.settle({ type: 'unknown' });
+  }
+
   change(): ProposeResult {
     return { type: 'refused', reason: 'notLeader', leader: 0 as ReplicaId };
   }

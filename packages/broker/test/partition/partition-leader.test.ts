@@ -1,12 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { RUN_DUPLICATE, RUN_REFUSED, RUN_STORED, RUN_UNKNOWN } from '../../src/contracts.ts';
 import { AppendHeader } from '../../src/partition/append-header.ts';
+import { groupNames } from '../../src/partition/group-names.ts';
+import { GroupRecords } from '../../src/partition/group-records.ts';
+import { writeImage } from '../../src/partition/image-codec.ts';
 import { batch, contents, type RunSpec } from './batches.ts';
 import { peek, receipt, replay, type Setup, settle, setUp } from './setup.ts';
 
 const P1 = { id: 11, epoch: 1 };
 const P2 = { id: 12, epoch: 1 };
 const DEADLINE = 10_000;
+const ZEROES = { appliedIndex: 0, nextOffset: 0, lowWatermark: 0, firstIndex: 0, lastTimestamp: 0 };
 
 async function leading(config: Parameters<typeof setUp>[0] = {}): Promise<Setup> {
   const setup = await setUp(config);
@@ -340,6 +344,33 @@ describe('a partition leader whose leadership is in doubt', () => {
       status: [RUN_DUPLICATE, RUN_REFUSED, RUN_UNKNOWN],
       errors: [{ code: 'NOT_LEADER' }, { code: 'NOT_COMMITTED' }],
     });
+  });
+
+  it('says unknown for what an image jumped over, and not applied for what was only refused by it', async () => {
+    const setup = await leading();
+    const stored = send(setup, [{ group: 'a', sequence: 1, values: ['1'] }]);
+    setup.clock.turn();
+    const refused = send(setup, [{ group: 'a', sequence: 7, values: ['7'] }]);
+    setup.clock.turn();
+    setup.shard.confirmReads();
+    setup.shard.lose();
+    setup.shard.jump();
+    expect(await stored).toMatchObject({ code: 'NOT_COMMITTED', notApplied: false });
+    expect(await refused).toMatchObject({ code: 'NOT_LEADER', notApplied: true });
+  });
+
+  it('takes an unknown group only in a life above those it has forgotten', async () => {
+    const setup = await setUp();
+    const numbers = { ...ZEROES, highestForgotten: 9 };
+    setup.partition.state.restore([...writeImage(numbers, groupNames(), new GroupRecords())]);
+    setup.shard.leadConfirmed();
+    const stale = await store(setup, [{ group: 'a', life: 9, sequence: 1, values: ['1'] }]);
+    expect(stale.errors).toMatchObject([{ code: 'STALE_ROUTE' }]);
+    const taken = await store(setup, [{ group: 'a', life: 10, sequence: 1, values: ['1'] }]);
+    expect(taken.status).toEqual([RUN_STORED]);
+    const copy = replay(setup.shard, 0);
+    copy.restore([...setup.partition.state.image()]);
+    expect(copy.highestForgotten).toBe(9);
   });
 
   it('answers unknown when the deadline passes before the commit', async () => {

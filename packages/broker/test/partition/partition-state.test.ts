@@ -138,6 +138,20 @@ describe('the state of a partition', () => {
     expect(copyOf(state).hash()).toBe(state.hash());
   });
 
+  it('forgets all writers of a group when its next life begins', () => {
+    const state = newState();
+    const writers = [7, 8, 9].map((producer, at) => ({ group: 0, sequence: at + 1, producer }));
+    state.apply([entry(1, append(0, writers, [0]))]);
+    expect(state.records.writerCount(0)).toBe(3);
+    state.apply([entry(2, append(3, [{ group: 0, sequence: 1, life: 5, producer: 8 }]))]);
+    expect([7, 8, 9].map((producer) => state.records.writer(0, producer) !== null)).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    expect(state.records.writerCount(0)).toBe(1);
+  });
+
   it('removes by command: the low watermark and the first index only rise', () => {
     const state = newState();
     const removed: number[][] = [];
