@@ -2,7 +2,7 @@
 import type { Clock, NodeId, Shard } from '@seriatim/multiraft';
 import { META_SHARD } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
-import type { Index } from '@seriatim/raft';
+import type { Index, ProposeResult } from '@seriatim/raft';
 import { type LeaderDirectory, type PeerCalls, REQUEST_META_COMMAND } from '../contracts.ts';
 import { decodeCommand, encodeCommand } from './command-codec.ts';
 import { before, pause, Waiters } from './deadline.ts';
@@ -147,12 +147,12 @@ export class MetaClient {
     const replica = shard();
     if (replica === undefined)
       return { type: 'failed', unknown: false, reason: 'the meta replica is not open' };
-    let index = 0 as Index;
+    let at: ProposeResult | null = null;
     const fate = new Promise<Attempt>((resolve) => {
       const proposed = replica.propose(data, (settled) => {
-        const result = state.takeResult(index);
+        const result = at?.type === 'accepted' ? state.takeResult(at.index, at.term) : null;
         if (settled.type === 'applied' && result !== null) {
-          resolve({ type: 'applied', applied: { index, result } });
+          resolve({ type: 'applied', applied: { index: settled.index, result } });
         } else {
           const unknown = settled.type !== 'overwritten';
           resolve({ type: 'failed', unknown, reason: `the proposal's fate is ${settled.type}` });
@@ -162,8 +162,8 @@ export class MetaClient {
         resolve({ type: 'failed', unknown: false, reason: `the meta leader refused: ${proposed.reason}` });
         return;
       }
-      index = proposed.index;
-      state.expect(index);
+      at = proposed;
+      state.expect(proposed.index, proposed.term);
     });
     return before(clock, deadline, fate, () => new RefusalError('NOT_COMMITTED', 'no quorum in time')).catch(
       (): Attempt => ({ type: 'failed', unknown: true, reason: 'no quorum confirmed it in time' }),

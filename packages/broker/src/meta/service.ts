@@ -5,6 +5,7 @@ import type { LeaderDirectory, PeerCalls } from '../contracts.ts';
 import { MetaAdmin } from './admin.ts';
 import { MetaClient } from './client.ts';
 import { Controller } from './controller.ts';
+import { campaignFirst } from './first-campaign.ts';
 import { FEATURE_LEVEL, type NodeRecord } from './model.ts';
 import { NodeAgent } from './node-agent.ts';
 import { type LocalReplica, PlacementWatcher } from './placement-watcher.ts';
@@ -60,6 +61,12 @@ export class MetaService {
     const watcher = new PlacementWatcher({
       ...options,
       source: state,
+      open: async (replica) => {
+        await options.open(replica);
+        const id = replica.partition.shard;
+        const isNew = !options.found.has(id) && replica.initial.voters.length > 0;
+        if (replica.preferred && isNew) campaignFirst(clock, leaders, id, () => shard(id));
+      },
       onFailure: (id, error) => onEvent(`replica of shard ${id}: ${String(error)}; it is tried again`),
     });
     const agent = new NodeAgent({ node, clock, calls, shard, holds: (id) => watcher.holds(id) });

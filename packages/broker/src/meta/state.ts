@@ -1,6 +1,6 @@
 /** The meta shard's state machine, and the view of it that every node reads. */
 import type { EntryDescription, Leadership, NodeId, ShardId, StateMachine } from '@seriatim/multiraft';
-import type { Entry, Index, ReplicaId } from '@seriatim/raft';
+import type { Entry, Index, ReplicaId, Term } from '@seriatim/raft';
 import type { MetaView, ReplicaPlacement, RouteView, TopicId } from '../contracts.ts';
 import { decodeCommand } from './command-codec.ts';
 import { executeCommand } from './execute.ts';
@@ -10,7 +10,7 @@ import type { MetaResult, NodeRecord, Operation, TopicRecord } from './model.ts'
 
 /** Who leads the meta shard, as this replica sees it. */
 const NOBODY: Leadership = {
-  term: 0 as Leadership['term'],
+  term: 0 as Term,
   leader: 0 as ReplicaId,
   leads: false,
   confirmed: false,
@@ -25,7 +25,7 @@ export class MetaState implements StateMachine, MetaView {
   #applied = 0 as Index;
   #leadership: Leadership = NOBODY;
   /** Answers wanted by proposers on this node; others are not kept. */
-  readonly #wanted = new Map<Index, MetaResult | null>();
+  readonly #wanted = new Map<Index, { readonly term: Term; result: MetaResult | null }>();
   readonly #changeListeners: (() => void)[] = [];
   readonly #leadershipListeners: (() => void)[] = [];
   /** Waits of {@link whenApplied}, by index. */
@@ -43,7 +43,8 @@ export class MetaState implements StateMachine, MetaView {
       if (entry.type === 'command') {
         const command = decodeCommand(entry.data);
         const result = executeCommand(this.#tables, command, entry.index);
-        if (this.#wanted.has(entry.index)) this.#wanted.set(entry.index, result);
+        const wanted = this.#wanted.get(entry.index);
+        if (wanted?.term === entry.term) wanted.result = result;
         if (command.type !== 'assignRoutes' && command.type !== 'removeRoutes') changed = true;
       }
       this.#applied = entry.index;
@@ -103,14 +104,16 @@ export class MetaState implements StateMachine, MetaView {
     this.#leadershipListeners.push(listener);
   }
   /** Says that the answer of the command at `index` will be asked for; to be called before that index is applied. */
-  expect(index: Index): void {
-    this.#wanted.set(index, null);
+  expect(index: Index, term: Term): void {
+    this.#wanted.set(index, { term, result: null });
   }
-  /** The answer of an expected command, once; null when none was applied there. */
-  takeResult(index: Index): MetaResult | null {
-    const result = this.#wanted.get(index) ?? null;
+  /** The answer of an expected command, once; null when another one, or none, was applied there. */
+  takeResult(index: Index, term: Term): MetaResult | null {
+    const wanted = this.#wanted.get(index);
+    // A proposal that was overwritten must not take the answer of the later one that has its index now.
+    if (wanted?.term !== term) return null;
     this.#wanted.delete(index);
-    return result;
+    return wanted.result;
   }
   /** Calls `reached` when this replica has applied `index`; the returned function cancels. */
   whenApplied(index: Index, reached: () => void): () => void {

@@ -114,7 +114,7 @@ describe('controller', () => {
     await cluster.clock.advance(2_000);
     expect(cluster.meta.propositions).toBe(before);
     await Promise.all(cluster.services.map((service) => service.stop()));
-    await cluster.clock.advance(100);
+    await cluster.clock.advance(600);
     expect(cluster.clock.timers).toBe(0);
   });
 });

@@ -9,6 +9,7 @@ import type { MetaCommand, MetaResult, TopicRecord } from '../../src/meta/model.
 import { MetaState } from '../../src/meta/state.ts';
 import { FakeMetaShard, ids, imageBytes, registerNodes, topicCommand, utf8 } from './fakes.ts';
 
+const TERM = 0 as Term;
 let meta: FakeMetaShard;
 let state: MetaState;
 
@@ -20,9 +21,9 @@ beforeEach(() => {
 
 function run(command: MetaCommand): MetaResult {
   const index = meta.append(encodeCommand(command));
-  state.expect(index);
+  state.expect(index, TERM);
   meta.commit();
-  const result = state.takeResult(index);
+  const result = state.takeResult(index, TERM);
   if (result === null) throw new Error('no result');
   return result;
 }
@@ -346,21 +347,28 @@ describe('image', () => {
 describe('answers', () => {
   test('are kept only for those who wait, and waits for an index end when it is applied', () => {
     const index = meta.apply({ type: 'reserveProducerIds', count: 1 });
-    expect(state.takeResult(index)).toBeNull();
+    expect(state.takeResult(index, TERM)).toBeNull();
+    const overwritten = (index + 1) as Index;
+    state.expect(overwritten, 7 as Term);
+    state.expect(overwritten, TERM);
+    meta.apply({ type: 'reserveProducerIds', count: 1 });
+    expect(state.takeResult(overwritten, 7 as Term)).toBeNull();
+    expect(state.takeResult(overwritten, TERM)).toMatchObject({ type: 'producerIds', first: 2 });
+    expect(state.takeResult(overwritten, TERM)).toBeNull();
     let reached = 0;
-    const cancel = state.whenApplied((index + 1) as Index, () => {
+    const cancel = state.whenApplied((index + 2) as Index, () => {
       reached += 10;
     });
-    state.whenApplied((index + 2) as Index, () => {
+    state.whenApplied((index + 3) as Index, () => {
       reached += 1;
     });
     cancel();
     const noop = (at: number): Entry => {
       return { index: at as Index, term: 2 as Term, type: 'noop', data: new Uint8Array(0) };
     };
-    state.apply([noop(index + 1)]);
-    expect(reached).toBe(0);
     state.apply([noop(index + 2)]);
+    expect(reached).toBe(0);
+    state.apply([noop(index + 3)]);
     expect(reached).toBe(1);
   });
 });
