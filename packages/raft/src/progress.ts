@@ -26,6 +26,8 @@ export class Progress {
   next: Index;
   /** Probe: one append is on its way. */
   waiting = false;
+  /** Confirmation round in which it left: an answer to a later one means that it should have been answered by now. */
+  probeRound = 0;
   /** Needs entries that are no longer in memory. */
   wantsEntries = false;
   /** Tick at which anything of the current term came from there. */

@@ -13,7 +13,7 @@ export function replicate(core: Core, leading: Leading): void {
   leading.sendDue = false;
   for (const progress of leading.progress.values()) {
     progress.wantsEntries = false;
-    while (canSend(core, progress) && sendNext(core, progress)) {
+    while (canSend(core, progress) && sendNext(core, leading, progress)) {
       // Each turn moves `next` or makes `canSend` false.
     }
     tellCommit(core, progress);
@@ -55,8 +55,10 @@ export function handleHeartbeatResponse(
   message: HeartbeatResponse,
 ): void {
   progress.heardAt = core.now;
-  progress.waiting = false;
   leading.sendDue = true;
+  if (message.round > progress.probeRound) {
+    progress.waiting = false;
+  }
   if (progress.state === 'replicate' && progress.match < progress.next - 1) {
     verifySent(core, progress);
   }
@@ -118,6 +120,7 @@ export function sendOldEntries(
       progress.becomeProbe(shift(progress.match, 1));
       progress.waiting = true;
     } else if (canSend(core, progress)) {
+      progress.probeRound = leading.round;
       sendAppend(
         core,
         progress,
@@ -153,7 +156,7 @@ function canSend(core: Core, progress: Progress): boolean {
 }
 
 /** Sends one append with entries. False when there is none to send, or not from memory. */
-function sendNext(core: Core, progress: Progress): boolean {
+function sendNext(core: Core, leading: Leading, progress: Progress): boolean {
   const { log } = core;
   if (progress.next > log.last) {
     return false;
@@ -168,6 +171,7 @@ function sendNext(core: Core, progress: Progress): boolean {
   }
   const previousTerm = log.term(shift(progress.next, -1));
   invariant(previousTerm !== undefined, `the term before ${progress.next} is known`);
+  progress.probeRound = leading.round;
   sendAppend(core, progress, previousTerm, log.sliceBytes(progress.next, core.config.appendBytesMax));
   return true;
 }

@@ -36,6 +36,8 @@ export interface World {
   images: Map<Index, readonly string[]>;
   /** Called before an entry is applied. */
   onApply?(replica: Replica, entry: Entry): void;
+  /** Called with every Ready, before it is handled. */
+  onReady?(replica: Replica, ready: Ready): void;
 }
 
 export const config: Omit<RaftConfig, 'replica' | 'random'> = {
@@ -111,6 +113,7 @@ export class Replica {
       return false;
     }
     const ready = this.raft.ready();
+    this.#world.onReady?.(this, ready);
     if (ready.snapshot !== null) {
       this.state = [...(this.#world.images.get(ready.snapshot.index) ?? [])];
       this.membership = ready.snapshot.configuration;
