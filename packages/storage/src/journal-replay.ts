@@ -72,18 +72,20 @@ export async function replayJournal(
       replay.leftover.push(number);
       continue;
     }
-    // A file is cut to its used length only after the next one took over.
-    if (isLast && scanned.size < scanned.head.bytes) return lost(`file ${number + 1} is missing`);
-    replay.begin(number, scanned.end);
+    replay.begin(number, scanned.end, scanned.size < scanned.head.bytes);
     const contradiction = replay.frames(scanned.frames);
     if (contradiction !== null) return lost(contradiction);
   }
+  // A file is cut to its used length only after the first frame of the next one was durable.
+  if (replay.lastIsShortened)
+    return { type: 'lost', reason: `${directory}: the file behind the last readable one is gone` };
   return replay.result();
 }
 
 class Replay {
   nextFrame: number | null = null;
   readonly leftover: number[] = [];
+  lastIsShortened = false;
   readonly #keep: (shard: ShardId, index: Index) => boolean;
   readonly #shards = new Map<ShardId, ReplayedShard>();
   readonly #files: ReplayedFile[] = [];
@@ -93,7 +95,8 @@ class Replay {
     this.#keep = keep;
   }
 
-  begin(file: number, bytes: number): void {
+  begin(file: number, bytes: number, isShortened: boolean): void {
+    this.lastIsShortened = isShortened;
     this.#files.push({ file, bytes, highest: new Map() });
     this.#lastFile = file;
   }
