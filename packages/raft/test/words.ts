@@ -8,6 +8,7 @@ import type {
   SnapshotRequest,
   Term,
   VoteRequest,
+  VoteResponse,
 } from '../src/index.ts';
 import { NO_REPLICA } from '../src/index.ts';
 import { bytes, type Disk, replicaId } from './replica.ts';
@@ -119,4 +120,8 @@ export function image(
     type: 'snapshotRequest',
     meta: { index: last[0] as Index, term: last[1] as Term, configuration },
   };
+}
+
+export function granted(route: Route, preVote: boolean): VoteResponse {
+  return { ...envelope(route), type: 'voteResponse', preVote, granted: true };
 }
