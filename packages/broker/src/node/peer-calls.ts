@@ -96,12 +96,14 @@ export class FramedPeerCalls implements PeerCalls {
       head.writeUInt8(kind, 1);
       head.writeUInt32LE(id, 2);
       head.writeUInt32LE(Math.min(remaining, 0xffff_ffff), 6);
+      // Before it is sent: a transport in memory may bring the answer at once.
+      this.#outstanding.set(id, { to, bytes, deadline, resolve, reject });
+      this.#outstandingBytes.set(to, before + bytes);
       if (!this.#transport.send(to, 'bulk', [head, ...parts])) {
+        this.#take(id);
         reject(new RefusalError('PEER_UNREACHABLE', `node ${to} can't be reached from this node`));
         return;
       }
-      this.#outstanding.set(id, { to, bytes, deadline, resolve, reject });
-      this.#outstandingBytes.set(to, before + bytes);
       this.#cancelSweep ??= this.#clock.after(this.#limits.sweepMilliseconds, () => this.#sweep());
     });
   }
