@@ -83,6 +83,7 @@ export function decodeAppendBatch(bytes: Uint8Array): AppendBatch {
   return { shard, producerId, producerEpoch, runs, ...columns, body: reader.view(start) };
 }
 
+/** The answer to an append, for {@link decodeAppendAnswer}. */
 export function encodeAppendAnswer(answer: AppendAnswer): Uint8Array {
   const writer = new ByteWriter(answer.type === 'receipt' ? 32 + answer.status.length * 12 : 256);
   writer.u8(VERSION);

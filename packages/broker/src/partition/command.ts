@@ -18,8 +18,11 @@ import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { mustHold, ShardFault } from './shard-fault.ts';
 
+/** First byte of each command. */
 export const COMMAND_VERSION = 1;
+/** Kind: records, see the head of this file. */
 export const COMMAND_APPEND = 1;
+/** Kind: retention, see {@link RemoveBefore}. */
 export const COMMAND_REMOVE_BEFORE = 2;
 
 /** Retention: everything below `lowWatermark` is gone for readers; log entries below `firstIndex` may be dropped. */
@@ -40,6 +43,7 @@ export function commandKind(data: Uint8Array): number {
   return data[1] as number;
 }
 
+/** The command's bytes. */
 export function encodeRemoveBefore(command: RemoveBefore): Uint8Array {
   const writer = new ByteWriter(32);
   writer.u8(COMMAND_VERSION);
@@ -50,6 +54,7 @@ export function encodeRemoveBefore(command: RemoveBefore): Uint8Array {
   return writer.copy();
 }
 
+/** Throws {@link ShardFault} for bytes that end early. */
 export function decodeRemoveBefore(data: Uint8Array): RemoveBefore {
   const reader = new ByteReader((message) => new ShardFault(`removeBefore command: ${message}`));
   reader.open(data, 2);

@@ -4,11 +4,12 @@
  */
 import { GroupTable } from '@seriatim/storage';
 
+/** See the head of this file. */
 export interface GroupNames {
   readonly count: number;
   /** Number of the name `bytes[start, end)`, or -1. Does not allocate. */
   find(bytes: Uint8Array, start: number, end: number): number;
-  /** Adds a name that is not there; its number is {@link count} as it was before. */
+  /** Adds a name and returns its number, {@link count} as it was before; for one that is there the number it has. */
   add(bytes: Uint8Array, start: number, end: number): number;
   /** The bytes of a name; not to be changed. */
   name(group: number): Uint8Array;

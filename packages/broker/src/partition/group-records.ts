@@ -44,6 +44,7 @@ export interface WriterPlace {
   readonly at: number;
 }
 
+/** See the head of this file. Numbers are given by {@link GroupRecords.add}, dense from 0. */
 export class GroupRecords {
   #pages: Float64Array[] = [];
   #count = 0;
@@ -175,55 +176,63 @@ export class GroupRecords {
     return copy;
   }
 
-  /** Appends group `group` to an image. */
-  write(writer: ByteWriter, group: number): void {
-    const page = this.#page(group);
-    const at = this.#at(group);
-    writer.varint(page[at + LIFE] as number);
-    writer.varint(page[at + LAST_SEQUENCE] as number);
-    writer.varint((page[at + LAST_OFFSET] as number) + 1);
-    writer.varint(page[at + LAST_TIMESTAMP] as number);
-    const writers = this.#writers.get(group);
-    const intervals = this.#intervals.get(group);
-    const inline = page[at + INLINE_WRITER + WRITER_PRODUCER] !== 0;
-    writer.u8((inline ? 1 : 0) | (writers === undefined ? 0 : 2) | (intervals === undefined ? 0 : 4));
-    if (inline)
-      for (let field = INLINE_WRITER; field < STRIDE; field++) writer.varint(page[at + field] as number);
-    writers?.write(writer);
-    if (intervals === undefined) return;
-    writer.varint(intervals.length);
-    for (const interval of intervals) {
-      writer.varint(interval.partition);
-      writer.varint(interval.firstSequence);
-      writer.varint(interval.lastSequence);
+  /** The rows of all groups as they lie in memory (64-bit floats, little endian), page by page; views, not copies. */
+  *rowBytes(): Generator<Uint8Array> {
+    for (let page = 0; page < this.#pages.length; page++) {
+      const rows = this.#pages[page] as Float64Array;
+      const groups = Math.min(PAGE_GROUPS, this.#count - page * PAGE_GROUPS);
+      yield new Uint8Array(rows.buffer, rows.byteOffset, groups * STRIDE * 8);
     }
   }
 
-  /** Adds the next group from an image. */
-  readNext(reader: ByteReader): void {
-    const group = this.add();
-    const page = this.#page(group);
-    const at = this.#at(group);
-    page[at + LIFE] = reader.varint();
-    page[at + LAST_SEQUENCE] = reader.varint();
-    page[at + LAST_OFFSET] = reader.varint() - 1;
-    page[at + LAST_TIMESTAMP] = reader.varint();
-    const parts = reader.u8();
-    if (parts & 1)
-      for (let field = INLINE_WRITER; field < STRIDE; field++) page[at + field] = reader.varint();
-    if (parts & 2) this.#writers.set(group, WriterRows.read(reader));
-    if (parts & 4) {
+  /** Further writers and intervals, of the groups that have them, by rising number. */
+  *writeExtras(writer: ByteWriter): Generator<void> {
+    writer.varint(this.#writers.size);
+    for (const group of [...this.#writers.keys()].sort((a, b) => a - b)) {
+      writer.varint(group);
+      this.#writers.get(group)?.write(writer);
+      yield;
+    }
+    writer.varint(this.#intervals.size);
+    for (const group of [...this.#intervals.keys()].sort((a, b) => a - b)) {
+      const intervals = this.intervals(group);
+      writer.varint(group);
+      writer.varint(intervals.length);
+      for (const interval of intervals) {
+        writer.varint(interval.partition);
+        writer.varint(interval.firstSequence);
+        writer.varint(interval.lastSequence);
+      }
+      yield;
+    }
+  }
+
+  /** Reads `count` groups as {@link rowBytes} and {@link writeExtras} gave them. */
+  static read(reader: ByteReader, count: number): GroupRecords {
+    const records = new GroupRecords();
+    while (records.#count < count) {
+      const groups = Math.min(PAGE_GROUPS, count - records.#count);
+      const page = new Float64Array(PAGE_GROUPS * STRIDE);
+      new Uint8Array(page.buffer).set(reader.view(groups * STRIDE * 8));
+      records.#pages.push(page);
+      records.#count += groups;
+    }
+    for (let left = reader.varint(); left > 0; left--) {
+      records.#writers.set(reader.varint(), WriterRows.read(reader));
+    }
+    for (let left = reader.varint(); left > 0; left--) {
+      const group = reader.varint();
       const intervals: Interval[] = [];
-      const count = reader.varint();
-      for (let taken = 0; taken < count; taken++) {
+      for (let more = reader.varint(); more > 0; more--) {
         intervals.push({
           partition: reader.varint(),
           firstSequence: reader.varint(),
           lastSequence: reader.varint(),
         });
       }
-      this.#intervals.set(group, intervals);
+      records.#intervals.set(group, intervals);
     }
+    return records;
   }
 
   #page(group: number): Float64Array {

@@ -1,8 +1,10 @@
 /**
- * The image of a partition's state: a stream cut into chunks of at most 64 KiB, each a copy. Layout (v: varint): u8 version,
- * v applied index, v next offset, v low watermark, v first index kept, v highest forgotten epoch, v last time stamp, v groups; then for each
- * group in the order of its number: v name length, name, record (see GroupRecords.write). It is the same on every replica
- * with the same applied index, so its checksum is the applied-state hash.
+ * The image of a partition's state: a stream cut into chunks of at most 64 KiB. Layout (v: varint): u8 version, v applied
+ * index, v next offset, v low watermark, v first index kept, v highest forgotten epoch, v last time stamp, v groups; the
+ * groups' names by rising number, each v length and bytes; their rows as they lie in memory, so that an image costs a copy
+ * (GroupRecords.rowBytes); v groups with further writers, each v group and writers (WriterRows.write); v groups with
+ * intervals, each v group, v intervals, each (v partition, v first sequence, v last sequence). It is the same on every
+ * replica with the same applied index, so its checksum is the applied-state hash.
  */
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
@@ -13,8 +15,8 @@ import { mustHold, ShardFault } from './shard-fault.ts';
 const IMAGE_VERSION = 1;
 /** Largest chunk of an image, as the log store asks for. */
 export const IMAGE_CHUNK_BYTES_MAX: number = 64 * 1024;
-/** A group with 64 writers and its intervals takes far less; chunks are closed when less than this is left. */
-const GROUP_BYTES_ABOUT = 4 * 1024;
+/** Chunks are cut when they have this much: one more group, with all its writers, still fits. */
+const CUT_BYTES = IMAGE_CHUNK_BYTES_MAX - 8 * 1024;
 
 /** The parts of the state that are single numbers. */
 export interface StateNumbers {
@@ -45,10 +47,11 @@ export function* writeImage(
     const name = names.name(group);
     writer.varint(name.length);
     writer.bytes(name);
-    records.write(writer, group);
-    if (writer.length < IMAGE_CHUNK_BYTES_MAX - GROUP_BYTES_ABOUT) continue;
-    yield* cut(writer);
+    if (writer.length >= CUT_BYTES) yield* cut(writer);
   }
+  yield* cut(writer);
+  yield* records.rowBytes();
+  for (const _ of records.writeExtras(writer)) if (writer.length >= CUT_BYTES) yield* cut(writer);
   yield* cut(writer);
 }
 
@@ -83,16 +86,14 @@ export function readImage(
     lastTimestamp: reader.varint(),
   };
   const count = reader.varint();
-  const records = new GroupRecords();
   for (let group = 0; group < count; group++) {
     const length = reader.varint();
     const start = reader.skip(length);
-    mustHold(
-      names.find(bytes, start, start + length) < 0 && names.add(bytes, start, start + length) === group,
-      `partition image: group ${group} is there twice`,
-    );
-    records.readNext(reader);
+    if (names.add(bytes, start, start + length) !== group) {
+      throw new ShardFault(`partition image: the name of group ${group} is there twice`);
+    }
   }
+  const records = GroupRecords.read(reader, count);
   mustHold(reader.remaining === 0, 'partition image: bytes behind its end');
   return { numbers, records };
 }

@@ -7,8 +7,8 @@
 import type { Clock, Fate, Leadership, Shard } from '@seriatim/multiraft';
 import { NO_REPLICA, type Refusal } from '@seriatim/raft';
 import type { AppendAnswer, AppendBatch, Appender } from '../contracts.ts';
-import { AppendBuilder } from './append-builder.ts';
 import type { PartitionConfig } from './config.ts';
+import { EntryPlanner, type PlannedEntry } from './entry-planner.ts';
 import type { PartitionState } from './partition-state.ts';
 import {
   appendRefusal,
@@ -17,8 +17,6 @@ import {
   OUTCOME_VOID,
   PendingBatch,
 } from './pending-batch.ts';
-import { PendingRuns } from './pending-runs.ts';
-import { RunJudge, VERDICT_DUPLICATE, VERDICT_TAKE } from './run-judge.ts';
 
 /** What appending needs of the outside. */
 export interface PartitionLeaderOptions {
@@ -30,23 +28,17 @@ export interface PartitionLeaderOptions {
 
 /** A proposal on its way. */
 interface Flight {
-  /** Leadership it belongs to; the overlay of another one does not hold it. */
-  readonly generation: number;
-  /** Overlay runs before this mark are applied when it is. */
-  readonly mark: number;
-  readonly names: readonly string[];
+  readonly entry: PlannedEntry;
   /** Those in the entry, and those whose answer hangs on it. */
   readonly batches: PendingBatch[];
 }
 
+/** See the head of this file. */
 export class PartitionLeader implements Appender {
   readonly #shard: Pick<Shard, 'propose' | 'read'>;
-  readonly #state: PartitionState;
   readonly #clock: Clock;
   readonly #config: PartitionConfig;
-  readonly #pending = new PendingRuns();
-  readonly #judge: RunJudge;
-  readonly #builder = new AppendBuilder();
+  readonly #planner: EntryPlanner;
   readonly #queue: PendingBatch[] = [];
   #queueBytes = 0;
   readonly #unanswered = new Set<PendingBatch>();
@@ -59,24 +51,19 @@ export class PartitionLeader implements Appender {
     leads: false,
     confirmed: false,
   };
-  #generation = 0;
-  #nextOffset = 0;
-  #nextGroup = 0;
-  /** Names declared by the entry that is being planned. */
-  #names: string[] = [];
   #flushScheduled = false;
   /** The core refused for what is uncommitted: nothing is proposed until something settles or a pause is over. */
   #blocked = false;
+  #cancelRetry: () => void = () => {};
   #sweepAt = Number.POSITIVE_INFINITY;
   #cancelSweep: () => void = () => {};
   #closed = false;
 
   constructor(options: PartitionLeaderOptions) {
     this.#shard = options.shard;
-    this.#state = options.state;
     this.#clock = options.clock;
     this.#config = options.config;
-    this.#judge = new RunJudge(options.state, this.#pending);
+    this.#planner = new EntryPlanner(options.state);
   }
 
   /** Bytes of batches that are not answered yet. */
@@ -116,8 +103,7 @@ export class PartitionLeader implements Appender {
     if (!leadership.leads) {
       for (const pending of this.#takeQueue()) pending.answer(notLeader());
     } else if (leadership.confirmed && !(before.confirmed && before.term === leadership.term)) {
-      this.#nextOffset = this.#state.nextOffset;
-      this.#nextGroup = this.#state.records.count;
+      this.#planner.start();
       this.#scheduleFlush();
     }
   }
@@ -126,13 +112,13 @@ export class PartitionLeader implements Appender {
   close(): void {
     this.#closed = true;
     this.#cancelSweep();
+    this.#cancelRetry();
     this.#takeQueue();
     for (const pending of [...this.#unanswered]) pending.giveUp('SHUTTING_DOWN', 'the partition closed here');
   }
 
   #dropOverlay(): void {
-    this.#generation++;
-    this.#pending.clear();
+    this.#planner.drop();
     this.#lastFlight = null;
   }
 
@@ -164,37 +150,26 @@ export class PartitionLeader implements Appender {
 
   /** Plans and proposes one entry from the front of the queue. False: the core takes nothing now. */
   #proposeNext(): boolean {
-    const timestamp = this.#clock.wallTime();
-    const mark = this.#pending.next;
-    const offset = this.#nextOffset;
-    const group = this.#nextGroup;
-    this.#names = [];
-    this.#builder.begin(timestamp, offset);
-    const planned = this.#planFront(timestamp);
-    if (this.#builder.runs === 0) {
-      this.#removeFront(planned.length);
-      this.#settleWithoutEntry(planned);
+    const planner = this.#planner;
+    planner.begin(this.#clock.wallTime());
+    const batches = this.#planFront();
+    if (planner.empty) {
+      this.#removeFront(batches.length);
+      this.#settleWithoutEntry(batches);
       return true;
     }
-    const flight: Flight = {
-      generation: this.#generation,
-      mark: this.#pending.next,
-      names: this.#names,
-      batches: planned,
-    };
-    const result = this.#shard.propose(this.#builder.finish(), (fate) => this.#settled(flight, fate));
+    const { data, entry } = planner.finish();
+    const flight: Flight = { entry, batches };
+    const result = this.#shard.propose(data, (fate) => this.#settled(flight, fate));
     if (result.type === 'refused') {
-      this.#pending.rollBack(mark);
-      this.#pending.dropNames(flight.names);
-      this.#nextOffset = offset;
-      this.#nextGroup = group;
-      this.#refused(planned, result.reason);
+      planner.rollBack();
+      this.#refused(batches, result.reason);
       return false;
     }
-    this.#removeFront(planned.length);
+    this.#removeFront(batches.length);
     this.#flights.add(flight);
     this.#lastFlight = flight;
-    for (const pending of planned) {
+    for (const pending of batches) {
       pending.proposed = true;
       pending.waits = 1;
     }
@@ -202,91 +177,16 @@ export class PartitionLeader implements Appender {
   }
 
   /** Plans batches from the front until the entry is full; they stay in the queue until the core has taken the entry. */
-  #planFront(timestamp: number): PendingBatch[] {
+  #planFront(): PendingBatch[] {
     const planned: PendingBatch[] = [];
     let bytes = 0;
     for (const pending of this.#queue) {
       bytes += pending.batch.body.length;
       if (planned.length > 0 && bytes > this.#config.entryBytesMax) break;
       planned.push(pending);
-      if (!pending.answered) this.#plan(pending, timestamp);
+      if (!pending.answered) this.#planner.plan(pending);
     }
     return planned;
-  }
-
-  #plan(pending: PendingBatch, timestamp: number): void {
-    const batch = pending.batch;
-    const judge = this.#judge;
-    pending.begin();
-    pending.timestamp = timestamp;
-    let place = 0;
-    let start = 0;
-    // Where the stretch of taken runs begins that is not handed to the builder yet.
-    let taken = 0;
-    for (let run = 0; run < batch.runs; run++) {
-      const end = batch.bodyEnd[run] as number;
-      const verdict = judge.judge(batch, run, this.#nextGroup);
-      if (verdict === VERDICT_TAKE) {
-        if (place === 0 && batch.producerId !== 0) {
-          place = this.#builder.producer(batch.producerId, batch.producerEpoch);
-        }
-        this.#take(pending, run, place, end - start);
-      } else {
-        if (start > taken) this.#builder.body(batch.body.subarray(taken, start));
-        taken = end;
-        if (verdict === VERDICT_DUPLICATE) {
-          pending.duplicate(judge.offset, judge.sequence, judge.inFlight);
-          if (!judge.inFlight) pending.timestamp = judge.timestamp;
-        } else {
-          pending.refuse(judge.code, judge.message);
-        }
-      }
-      start = end;
-    }
-    if (start > taken) this.#builder.body(taken === 0 ? batch.body : batch.body.subarray(taken, start));
-    if (pending.stored > 0) pending.timestamp = timestamp;
-  }
-
-  #take(pending: PendingBatch, run: number, place: number, bodyBytes: number): void {
-    const batch = pending.batch;
-    const judge = this.#judge;
-    const group = judge.group;
-    const count = batch.count[run] as number;
-    const offset = this.#nextOffset;
-    this.#nextOffset = offset + count;
-    if (group < 0) {
-      pending.store(offset, 0);
-      this.#builder.run(group, 0, count, 0, 0, 0, batch.checksum[run] as number, bodyBytes);
-      return;
-    }
-    if (judge.isNew) {
-      this.#nextGroup++;
-      this.#pending.addName(judge.nameKey, group);
-      this.#names.push(judge.nameKey);
-      this.#builder.newGroup(
-        group,
-        batch.body,
-        batch.groupStart[run] as number,
-        batch.groupEnd[run] as number,
-      );
-    }
-    const life = batch.life[run] as number;
-    const firstSequence = judge.lastSequence + 1;
-    const sequence = batch.producerSequence[run] as number;
-    const checksum = batch.checksum[run] as number;
-    pending.store(offset, firstSequence);
-    this.#builder.run(group, place, count, life, firstSequence, sequence, checksum, bodyBytes);
-    this.#pending.push(
-      group,
-      life,
-      judge.lastSequence + count,
-      batch.producerId,
-      batch.producerEpoch,
-      sequence,
-      count,
-      checksum,
-      offset,
-    );
   }
 
   #removeFront(count: number): void {
@@ -311,17 +211,18 @@ export class PartitionLeader implements Appender {
   }
 
   #refused(planned: readonly PendingBatch[], reason: Refusal): void {
-    for (const pending of planned) if (!pending.answered) pending.begin();
+    for (const pending of planned) if (!pending.answered) pending.begin(0);
     if (reason === 'tooMuchUncommitted') {
       // A settled flight unblocks; the timer is for when what is uncommitted is not ours.
       this.#blocked = true;
-      this.#clock.after(this.#config.proposeRetryMilliseconds, () => this.#unblock());
+      this.#cancelRetry = this.#clock.after(this.#config.proposeRetryMilliseconds, () => this.#unblock());
       return;
     }
     for (const pending of this.#takeQueue()) pending.answer(notLeader());
   }
 
   #unblock(): void {
+    this.#cancelRetry();
     this.#blocked = false;
     this.#scheduleFlush();
   }
@@ -329,15 +230,12 @@ export class PartitionLeader implements Appender {
   #settled(flight: Flight, fate: Fate): void {
     this.#flights.delete(flight);
     if (this.#lastFlight === flight) this.#lastFlight = null;
-    if (flight.generation === this.#generation) {
-      if (fate.type === 'applied') {
-        this.#pending.release(flight.mark);
-        this.#pending.dropNames(flight.names);
-      } else {
-        // Leadership is gone although nobody said so yet: nothing may be planned on what was in flight.
-        this.#dropOverlay();
-        this.#leadership = { ...this.#leadership, confirmed: false };
-      }
+    if (fate.type === 'applied') {
+      this.#planner.applied(flight.entry);
+    } else if (this.#planner.isCurrent(flight.entry)) {
+      // Leadership is gone although nobody said so yet: nothing may be planned on what was in flight.
+      this.#dropOverlay();
+      this.#leadership = { ...this.#leadership, confirmed: false };
     }
     const outcome =
       fate.type === 'applied'

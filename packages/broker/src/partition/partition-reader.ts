@@ -13,6 +13,7 @@ export interface PartitionReaderOptions {
   readonly config: PartitionConfig;
 }
 
+/** See the head of this file. */
 export class PartitionReader {
   readonly #state: PartitionState;
   readonly #source: RecordSource;

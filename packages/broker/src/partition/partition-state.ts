@@ -29,9 +29,11 @@ export interface StateListener {
   leadership?(leadership: Leadership): void;
 }
 
+/** See the head of this file. */
 export class PartitionState implements StateMachine {
+  /** Names of the groups by number; replaced, as {@link records}, when an image comes. */
   names: GroupNames;
-  records = new GroupRecords();
+  records: GroupRecords = new GroupRecords();
   readonly tail: MemoryTail;
   readonly #options: PartitionStateOptions;
   readonly #header = new AppendHeader();

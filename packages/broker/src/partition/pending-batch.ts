@@ -18,13 +18,17 @@ const RUN_BYTES = 64;
 
 /** What the batch hangs on, from best to worst: confirmed, certainly void, not known. */
 export const OUTCOME_CONFIRMED = 0;
+/** Certainly never applied. */
 export const OUTCOME_VOID = 1;
+/** Applied or not: this node can't tell. */
 export const OUTCOME_UNKNOWN = 2;
 
+/** An answer for a whole batch. */
 export function appendRefusal(code: ErrorCode, message: string, notApplied = true): AppendAnswer {
   return { type: 'refusal', code, message, notApplied };
 }
 
+/** See the head of this file. */
 export class PendingBatch {
   readonly batch: AppendBatch;
   /** Monotonic milliseconds. */
@@ -55,7 +59,8 @@ export class PendingBatch {
   }
 
   /** Before it is planned, also for the second time. */
-  begin(): void {
+  begin(timestamp: number): void {
+    this.timestamp = timestamp;
     this.stored = 0;
     this.duplicates = 0;
     this.duplicatesInFlight = 0;

@@ -18,6 +18,7 @@ const STRIDE = 10;
 const CAPACITY_AT_FIRST = 256;
 const NONE = -1;
 
+/** See the head of this file. */
 export class PendingRuns {
   /** Ring of rows; run `id` lies at `id & mask`. Ids rise for ever. */
   #rows: Float64Array = new Float64Array(CAPACITY_AT_FIRST * STRIDE);

@@ -20,6 +20,7 @@ export interface SegmentView {
   readonly closed: boolean;
 }
 
+/** One shard's segments. */
 export interface RecordSource {
   /** Entries from the one that holds `offset` on, in order, about `bytesMax`, at least one; empty: it does not hold it. */
   read(offset: number, bytesMax: number): Promise<readonly Entry[]>;

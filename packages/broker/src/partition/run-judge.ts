@@ -17,13 +17,17 @@ import {
   WRITER_TIMESTAMP,
 } from './writer-rows.ts';
 
+/** The run is stored. */
 export const VERDICT_TAKE = 0;
+/** The run was stored before: the original receipt is in the judge's fields. */
 export const VERDICT_DUPLICATE = 1;
+/** The run is refused: code and message are in the judge's fields. */
 export const VERDICT_REFUSE = 2;
 
 const CURRENT = 0;
 const UNKNOWN = -1;
 
+/** See the head of this file. */
 export class RunJudge {
   /** Group number to use; {@link NO_GROUP} for a run without group. */
   group: number = NO_GROUP;

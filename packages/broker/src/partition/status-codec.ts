@@ -63,16 +63,19 @@ export function partitionStatus(partition: Partition): PartitionStatus {
   };
 }
 
+/** Asks for the status of a shard's replica. */
 export function encodePartitionStatusRequest(shard: ShardId): Uint8Array {
   const writer = begin();
   writer.varint(shard);
   return writer.view();
 }
 
+/** The shard asked for. Throws a RefusalError INVALID_REQUEST for broken bytes, as all decoders here. */
 export function decodePartitionStatusRequest(bytes: Uint8Array): ShardId {
   return open(bytes).varint() as ShardId;
 }
 
+/** A replica's status. */
 export function encodePartitionStatus(status: PartitionStatus): Uint8Array {
   const writer = begin();
   writer.u8(status.leads ? 1 : 0);
@@ -91,6 +94,7 @@ export function encodePartitionStatus(status: PartitionStatus): Uint8Array {
   return writer.view();
 }
 
+/** The answer to {@link encodePartitionStatusRequest}. */
 export function decodePartitionStatus(bytes: Uint8Array): PartitionStatus {
   const reader = open(bytes);
   const status = {
@@ -115,6 +119,7 @@ export function decodePartitionStatus(bytes: Uint8Array): PartitionStatus {
   return { ...status, members };
 }
 
+/** Asks for group records of a shard. */
 export function encodeGroupStatusRequest(shard: ShardId, groups: readonly string[]): Uint8Array {
   const writer = begin();
   writer.varint(shard);
@@ -127,6 +132,7 @@ export function encodeGroupStatusRequest(shard: ShardId, groups: readonly string
   return writer.view();
 }
 
+/** The groups asked for. */
 export function decodeGroupStatusRequest(bytes: Uint8Array): {
   readonly shard: ShardId;
   readonly groups: readonly string[];
@@ -155,6 +161,7 @@ export function encodeGroupStatuses(statuses: readonly (GroupStatus | null)[]): 
   return writer.view();
 }
 
+/** The answer to {@link encodeGroupStatusRequest}. */
 export function decodeGroupStatuses(bytes: Uint8Array): (GroupStatus | null)[] {
   const reader = open(bytes);
   const count = reader.varint();

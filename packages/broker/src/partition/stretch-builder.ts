@@ -8,6 +8,7 @@ import { messageEnd } from './field-walk.ts';
 /** Takes runs of every group. */
 export const EVERY_GROUP = -2;
 
+/** See the head of this file. One stretch each. */
 export class StretchBuilder {
   readonly #base: number;
   readonly #bytesMax: number;

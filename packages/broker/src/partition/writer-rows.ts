@@ -8,17 +8,25 @@ import type { ByteWriter } from './byte-writer.ts';
 /** Most writers that a group remembers, the inline one included. */
 export const GROUP_WRITERS_MAX = 64;
 
+/** Places in a row. The producer's id; 0: the row is free. */
 export const WRITER_PRODUCER = 0;
+/** Its epoch: a lower one is fenced. */
 export const WRITER_EPOCH = 1;
 /** Producer's sequence of the first message of its last run. */
 export const WRITER_SEQUENCE = 2;
+/** Messages of the run. */
 export const WRITER_COUNT = 3;
+/** CRC-32 of the run's bytes. */
 export const WRITER_CHECKSUM = 4;
+/** Receipt of the run: offset of its first message, */
 export const WRITER_FIRST_OFFSET = 5;
+/** its sequence in the group, */
 export const WRITER_FIRST_SEQUENCE = 6;
+/** and its time stamp. */
 export const WRITER_TIMESTAMP = 7;
 /** Log index of its last run. The one with the smallest is displaced first; within an entry the smaller offset. */
 export const WRITER_INDEX = 8;
+/** Numbers in a row. */
 export const WRITER_STRIDE = 9;
 
 const ROWS_AT_FIRST = 2;
