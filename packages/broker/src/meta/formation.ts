@@ -22,11 +22,13 @@ export type OwnIdentity =
  */
 export type FormationAnswer =
   | { readonly type: 'empty' }
-  | { readonly type: 'formed'; readonly clusterId: string; readonly seen: number };
+  | { readonly type: 'formed'; readonly clusterId: string; readonly seen: number }
+  /** It lost its identity and is not back yet: it belongs to this cluster, but remembers nobody. */
+  | { readonly type: 'lost'; readonly clusterId: string };
 
 /** What to do with these answers. */
 export type FormationDecision =
-  /** Not enough is known; `waitsFor` did not answer. */
+  /** Not enough is known: `waitsFor` did not answer, or not with what is needed. */
   | { readonly type: 'wait'; readonly waitsFor: readonly NodeId[] }
   /** All are empty and this is the lowest node: draw a cluster id, make it durable, start. */
   | { readonly type: 'draw' }
@@ -63,15 +65,16 @@ export interface FormationFacts {
 export function decideFormation(facts: FormationFacts): FormationDecision {
   const { node, own, answers } = facts;
   const peers = facts.configured.filter((peer) => peer !== node);
-  const silent = peers.filter((peer) => !answers.has(peer));
+  const forgetful = peers.filter((peer) => ['lost', undefined].includes(answers.get(peer)?.type));
   const formed = peers.filter((peer) => answers.get(peer)?.type === 'formed');
   const clusterIds = new Set<string>(own.type === 'empty' ? [] : [own.clusterId]);
   const seenBy: NodeId[] = [];
   let bootNumber = own.bootNumber;
   for (const peer of peers) {
     const answer = answers.get(peer);
-    if (answer?.type !== 'formed') continue;
+    if (answer === undefined || answer.type === 'empty') continue;
     clusterIds.add(answer.clusterId);
+    if (answer.type === 'lost') continue;
     if (answer.seen >= lowestLost(own)) seenBy.push(peer);
     bootNumber = Math.max(bootNumber, answer.seen + 1);
   }
@@ -87,7 +90,7 @@ export function decideFormation(facts: FormationFacts): FormationDecision {
     }
     return { type: 'start', clusterId: own.clusterId };
   }
-  if (silent.length > 0) return { type: 'wait', waitsFor: silent };
+  if (forgetful.length > 0) return { type: 'wait', waitsFor: forgetful };
   if (clusterId !== undefined) return { type: 'start', clusterId };
   const lowest = Math.min(node, ...peers) as NodeId;
   return lowest === node ? { type: 'draw' } : { type: 'wait', waitsFor: [lowest] };
@@ -96,6 +99,18 @@ export function decideFormation(facts: FormationFacts): FormationDecision {
 /** A peer that has seen this boot number or a higher one remembers more than this node's disk does. */
 function lowestLost(own: OwnIdentity): number {
   return own.type === 'empty' ? 1 : own.bootNumber;
+}
+
+/** The answer of a node with this identity to one whose highest boot number seen here is `seen` (0: never). */
+export function formationAnswer(own: OwnIdentity, seen: number): FormationAnswer {
+  switch (own.type) {
+    case 'empty':
+      return { type: 'empty' };
+    case 'formed':
+      return { type: 'formed', clusterId: own.clusterId, seen };
+    case 'lost':
+      return { type: 'lost', clusterId: own.clusterId };
+  }
 }
 
 /** Members that every node of a new cluster starts the meta shard with: replica ids are node ids. */

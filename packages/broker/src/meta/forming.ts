@@ -2,7 +2,7 @@
 import type { Clock, NodeId } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import { pauseUnless } from './deadline.ts';
-import { fields, parseFields, text, whole } from './fields.ts';
+import { fields, MetaFormatError, parseFields, text, whole } from './fields.ts';
 import {
   decideFormation,
   type FormationAnswer,
@@ -17,7 +17,7 @@ export interface Formed {
   readonly clusterId: string;
   /** The boot number to go on with: the node's own, or a higher one when it lost its identity. */
   readonly bootNumber: number;
-  /** Peers that were formed when this node asked, to be remembered as having started. */
+  /** Peers that were formed when this node asked. */
   readonly formedPeers: readonly NodeId[];
 }
 
@@ -94,6 +94,15 @@ export function encodeFormationAnswer(answer: FormationAnswer): Uint8Array {
 /** Reads an answer; throws {@link MetaFormatError} when it is none. */
 export function decodeFormationAnswer(bytes: Uint8Array): FormationAnswer {
   const answer = fields(parseFields(bytes, 'formation answer')['answer'], 'answer');
-  if (text(answer, 'type') === 'empty') return { type: 'empty' };
-  return { type: 'formed', clusterId: text(answer, 'clusterId'), seen: whole(answer, 'seen') };
+  const type = text(answer, 'type');
+  switch (type) {
+    case 'empty':
+      return { type };
+    case 'formed':
+      return { type, clusterId: text(answer, 'clusterId'), seen: whole(answer, 'seen') };
+    case 'lost':
+      return { type, clusterId: text(answer, 'clusterId') };
+    default:
+      throw new MetaFormatError(`unknown formation answer "${type}": upgrade this node`);
+  }
 }

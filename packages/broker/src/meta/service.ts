@@ -1,4 +1,9 @@
-/** All of the meta room of one node, wired together: what `node` opens, and what the front door is given. */
+/**
+ * All of the meta room of one node, wired together: what `node` opens, and what the front door is given. Before it comes, in
+ * this order: the disk is opened; {@link formCluster}; cluster id, boot number and `lost` are made durable; the peer links
+ * open; after `lostIdentity` {@link askReplacement} and {@link MetaState.tellMembers}; the meta shard is opened with
+ * {@link firstMetaConfiguration} (with an empty one after `lostIdentity`) and located by {@link MetaState.metaNode}.
+ */
 import { type Clock, META_SHARD, type NodeId, type Shard, type ShardId } from '@seriatim/multiraft';
 import type { ReplicaId } from '@seriatim/raft';
 import type { LeaderDirectory, PeerCalls } from '../contracts.ts';

@@ -6,6 +6,7 @@ import {
   type FormationAnswer,
   type FormationDecision,
   firstMetaConfiguration,
+  formationAnswer,
   type OwnIdentity,
 } from '../../src/meta/formation.ts';
 import { decodeFormationAnswer, encodeFormationAnswer, formCluster } from '../../src/meta/forming.ts';
@@ -15,6 +16,7 @@ const EMPTY: OwnIdentity = { type: 'empty', bootNumber: 1 };
 const FORMED: OwnIdentity = { type: 'formed', clusterId: 'c', bootNumber: 5 };
 const LOST: OwnIdentity = { type: 'lost', clusterId: 'c', bootNumber: 7 };
 const empty: FormationAnswer = { type: 'empty' };
+const lost: FormationAnswer = { type: 'lost', clusterId: 'c' };
 const formed = (seen: number, clusterId = 'c'): FormationAnswer => ({ type: 'formed', clusterId, seen });
 
 function decide(node: number, own: OwnIdentity, answers: Record<number, FormationAnswer>): FormationDecision {
@@ -59,6 +61,21 @@ describe('formation', () => {
       EMPTY,
       { 3: formed(1) },
       { type: 'lostIdentity', clusterId: 'c', seenBy: [3] as NodeId[], bootNumber: 2 },
+    ],
+    [
+      'empty, a peer has lost its memory',
+      1,
+      EMPTY,
+      { 2: formed(0), 3: lost },
+      { type: 'wait', waitsFor: [3] as NodeId[] },
+    ],
+    ['formed, a lost peer', 1, FORMED, { 2: lost }, { type: 'wait', waitsFor: [2, 3] as NodeId[] }],
+    [
+      'formed, a lost peer of elsewhere',
+      1,
+      { ...FORMED, clusterId: 'd' },
+      { 2: lost },
+      { type: 'mismatch', clusterIds: ['c', 'd'] },
     ],
     ['formed, nobody answers', 1, FORMED, {}, { type: 'wait', waitsFor: [2, 3] as NodeId[] }],
     ['formed, a formed peer', 1, FORMED, { 2: formed(4) }, { type: 'start', clusterId: 'c' }],
@@ -105,6 +122,7 @@ describe('formation', () => {
     const answer = fc.oneof(
       fc.constant(null),
       fc.constant(empty),
+      fc.constant(lost),
       fc.nat({ max: 3 }).map((seen) => formed(seen)),
     );
     fc.assert(
@@ -119,7 +137,8 @@ describe('formation', () => {
         const decision = decideFormation({ node, configured, own: EMPTY, answers: known });
         if (decision.type === 'start' || decision.type === 'draw') {
           expect(known.size).toBe(peers.length);
-          for (const one of known.values()) expect(one.type === 'empty' || one.seen === 0).toBe(true);
+          for (const one of known.values())
+            expect(one.type === 'empty' || (one.type === 'formed' && one.seen === 0)).toBe(true);
         }
       }),
     );
@@ -134,7 +153,7 @@ describe('formation', () => {
   });
 
   test('an answer survives its encoding, and nothing else is taken for one', () => {
-    for (const answer of [empty, formed(3)]) {
+    for (const answer of [empty, formed(3), lost]) {
       expect(decodeFormationAnswer(encodeFormationAnswer(answer))).toEqual(answer);
     }
     expect(() => decodeFormationAnswer(Buffer.from('{"answer":{"type":"formed"}}'))).toThrow();
@@ -157,8 +176,7 @@ function formingNodes(clock: ManualClock, up: Set<number>) {
         ask: async (peer) => {
           if (!up.has(peer)) return null;
           const identity = own.get(peer);
-          if (identity === undefined || identity.type === 'empty') return empty;
-          return formed(seen.get(`${peer} saw ${node}`) ?? 0, identity.clusterId);
+          return formationAnswer(identity ?? EMPTY, seen.get(`${peer} saw ${node}`) ?? 0);
         },
       },
       signal,
