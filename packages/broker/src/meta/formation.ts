@@ -101,6 +101,19 @@ function lowestLost(own: OwnIdentity): number {
   return own.type === 'empty' ? 1 : own.bootNumber;
 }
 
+/**
+ * What a node's identity file and journal say of it. `losses`: boot numbers at which its journal was lost or void; the file is
+ * durable before a boot number above those is used. A loss is mended when the new meta replica is in the journal.
+ */
+export function ownIdentity(
+  identity: { readonly clusterId: string; readonly bootNumber: number; readonly losses: readonly number[] },
+  hasMetaReplica: boolean,
+): OwnIdentity {
+  const { clusterId, bootNumber, losses } = identity;
+  if (clusterId === '') return { type: 'empty', bootNumber };
+  return { type: losses.length > 0 && !hasMetaReplica ? 'lost' : 'formed', clusterId, bootNumber };
+}
+
 /** The answer of a node with this identity to one whose highest boot number seen here is `seen` (0: never). */
 export function formationAnswer(own: OwnIdentity, seen: number): FormationAnswer {
   switch (own.type) {

@@ -121,6 +121,18 @@ describe('meta client', () => {
     expect(await there).toMatchObject({ code: 'NOT_COMMITTED', outcome: 'unknown' });
   });
 
+  test('a proposal whose fate is not known is NOT_COMMITTED, outcome unknown, also when nobody leads then', async () => {
+    meta.lead(1);
+    meta.held = true;
+    const submitted = submit(1, ids1000, 500);
+    await settle();
+    meta.abandon();
+    meta.held = false;
+    meta.lead(0);
+    await clock.advance(500);
+    expect(await submitted).toMatchObject({ code: 'NOT_COMMITTED', outcome: 'unknown' });
+  });
+
   test('a proposal that was overwritten is made again with the next leader', async () => {
     meta.lead(1);
     meta.held = true;

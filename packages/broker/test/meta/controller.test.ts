@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { TopicView } from '../../src/contracts.ts';
+import { REQUEST_META_ADMIN, type TopicView } from '../../src/contracts.ts';
 import { FakeCluster } from './cluster.ts';
 
 let cluster: FakeCluster;
@@ -82,6 +82,7 @@ describe('controller', () => {
     expect(cluster.open.get(1)?.size).toBe(0);
     expect(cluster.open.get(3)?.size).toBe(6);
     expect(operations()).toEqual(['createTopic done', 'deleteTopic running']);
+    expect([...(cluster.network.callers.get(REQUEST_META_ADMIN) ?? [])]).toEqual([1]);
     cluster.network.cut.clear();
     cluster.meta.slow.clear();
     cluster.meta.catchUp(3);

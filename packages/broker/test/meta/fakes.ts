@@ -79,6 +79,8 @@ export class FakeNetwork {
   readonly cut: Set<number> = new Set();
   readonly deaf: Set<number> = new Set();
   calls = 0;
+  /** Nodes that called, by kind. */
+  readonly callers: Map<number, Set<number>> = new Map();
 
   callsOf(node: number): PeerCalls {
     return {
@@ -87,6 +89,7 @@ export class FakeNetwork {
       },
       call: async (to, kind, parts, deadline) => {
         this.calls += 1;
+        this.callers.set(kind, (this.callers.get(kind) ?? new Set()).add(node));
         const handler = this.#handlers.get(`${to}/${kind}`);
         if (this.cut.has(to) || this.cut.has(node) || handler === undefined) {
           throw new RefusalError('PEER_UNREACHABLE', `node ${to} is not connected`);
@@ -147,6 +150,14 @@ export class FakeMetaShard {
       };
       state.onLeadership(leadership);
     });
+  }
+
+  /** The replicas of all nodes close: what is under way will not be known here. */
+  abandon(): void {
+    for (const [index, { settle: tell }] of [...this.#settles]) {
+      this.#settles.delete(index);
+      tell({ type: 'unknown' });
+    }
   }
 
   shard(node: number): Shard {

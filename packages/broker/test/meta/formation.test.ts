@@ -8,6 +8,7 @@ import {
   firstMetaConfiguration,
   formationAnswer,
   type OwnIdentity,
+  ownIdentity,
 } from '../../src/meta/formation.ts';
 import { decodeFormationAnswer, encodeFormationAnswer, formCluster } from '../../src/meta/forming.ts';
 import { ids, ManualClock, settle } from './fakes.ts';
@@ -150,6 +151,14 @@ describe('formation', () => {
       voters: [1, 2, 3, 4, 5],
       learners: [6, 7],
     });
+  });
+
+  test('a node is lost from a loss of its journal until its new meta replica is in it', () => {
+    const file = { clusterId: 'c', bootNumber: 3, losses: [] as number[] };
+    expect(ownIdentity({ ...file, clusterId: '' }, false)).toEqual({ type: 'empty', bootNumber: 3 });
+    expect(ownIdentity(file, false)).toMatchObject({ type: 'formed', clusterId: 'c', bootNumber: 3 });
+    expect(ownIdentity({ ...file, losses: [3] }, false)).toMatchObject({ type: 'lost', clusterId: 'c' });
+    expect(ownIdentity({ ...file, losses: [3] }, true)).toMatchObject({ type: 'formed' });
   });
 
   test('an answer survives its encoding, and nothing else is taken for one', () => {
