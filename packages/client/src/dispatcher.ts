@@ -155,12 +155,15 @@ export class Dispatcher {
         );
         index = call.next[index] as number;
       }
-      if (call.settled) this.calls.leave(call);
     }
     lane.run = null;
     lane.renewed = false;
     lane.partition = partition;
     topic.ready(lane);
+    // Last: a call that leaves lets waiting ones in, perhaps into this lane.
+    for (const { call, answered } of run.segments) {
+      if (!answered && call.settled) this.calls.leave(call);
+    }
   }
 
   #refused(topic: TopicLanes, request: BuiltRequest, run: Run, error: PartitionError | undefined): void {

@@ -132,7 +132,10 @@ export class RequestSender {
       const here = lane.partition === queue.partition && lane.ready;
       if (here && this.#hasIdentity(topic, lane, current)) return lane;
       queue.shift();
-      if (!here) topic.ready(lane);
+      if (here) continue;
+      topic.ready(lane);
+      // Where it went the round may have been already.
+      this.wake();
     }
   }
 
@@ -181,6 +184,7 @@ export class RequestSender {
       if (lane === undefined) break;
       if (lane.partition !== queue.partition) {
         topic.ready(lane);
+        this.wake();
         continue;
       }
       if (!(lane.ready && this.#hasIdentity(topic, lane, current))) continue;
