@@ -27,7 +27,7 @@ export const defaultPartitionConfig: PartitionConfig = Object.freeze({
   unansweredBytesMax: 64 * 1024 * 1024,
   unconfirmedWaitMilliseconds: 80,
   proposeRetryMilliseconds: 5,
-  tailBytesMax: 4 * 1024 * 1024,
+  tailBytesMax: 2 * 1024 * 1024,
   scanBytesMax: 4 * 1024 * 1024,
   waitersMax: 100_000,
   retentionIntervalMilliseconds: 10_000,
