@@ -6,6 +6,7 @@ import type { Index, ProposeResult } from '@seriatim/raft';
 import { type LeaderDirectory, type PeerCalls, REQUEST_META_COMMAND } from '../contracts.ts';
 import { decodeCommand, encodeCommand } from './command-codec.ts';
 import { before, pause, Waiters } from './deadline.ts';
+import { MetaFormatError } from './fields.ts';
 import type { MetaCommand, MetaResult } from './model.ts';
 import { type AppliedCommand, decodeApplied, encodeApplied } from './result-codec.ts';
 import type { MetaState } from './state.ts';
@@ -130,15 +131,23 @@ export class MetaClient {
     return known.node;
   }
 
+  /** Asks the leader; given up, fate unknown, when another node is known to lead before it answers. */
   async #forward(leader: NodeId, data: Uint8Array, deadline: number): Promise<Attempt> {
-    try {
-      const answer = await this.#options.calls.call(leader, REQUEST_META_COMMAND, [data], deadline);
-      return { type: 'applied', applied: decodeApplied(answer) };
-    } catch (error) {
-      if (!(error instanceof RefusalError)) throw error;
-      const unknown = error.outcome === 'unknown' || error.code === 'DEADLINE';
-      return { type: 'failed', unknown, reason: `node ${leader}: ${error.message}` };
-    }
+    const answered = this.#options.calls
+      .call(leader, REQUEST_META_COMMAND, [data], deadline)
+      .then((answer): Attempt => ({ type: 'applied', applied: decodeApplied(answer) }))
+      .catch((error: unknown) => forwardFailed(leader, error));
+    let look = (): void => {};
+    const replaced = new Promise<Attempt>((resolve) => {
+      look = () => {
+        if (this.#leaderNode() === leader && !this.#stopped) this.#leaderWaiters.add(look);
+        else resolve({ type: 'failed', unknown: true, reason: `node ${leader} does not lead meta any more` });
+      };
+    });
+    this.#leaderWaiters.add(look);
+    const attempt = await Promise.race([answered, replaced]);
+    this.#leaderWaiters.remove(look);
+    return attempt;
   }
 
   /** One synchronous step up to the wait for its fate. */
@@ -210,4 +219,13 @@ export class MetaClient {
       this.#leaderWaiters.add(resolve);
     }).finally(() => this.#leaderWaiters.remove(woken));
   }
+}
+
+function forwardFailed(leader: NodeId, error: unknown): Attempt {
+  if (error instanceof MetaFormatError) {
+    return { type: 'failed', unknown: true, reason: `node ${leader}: ${error.message}` };
+  }
+  if (!(error instanceof RefusalError)) throw error;
+  const unknown = error.outcome === 'unknown' || error.code === 'DEADLINE';
+  return { type: 'failed', unknown, reason: `node ${leader}: ${error.message}` };
 }

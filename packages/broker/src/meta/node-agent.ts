@@ -63,15 +63,7 @@ export class NodeAgent {
   async ask(node: NodeId, question: AgentQuestion, deadline: number): Promise<AgentAnswer> {
     if (node === this.#options.node) return this.answer(question);
     const body = new TextEncoder().encode(JSON.stringify(question));
-    const answer = parseFields(
-      await this.#options.calls.call(node, REQUEST_META_ADMIN, [body], deadline),
-      'answer',
-    );
-    return {
-      done: flag(answer, 'done'),
-      reason: text(answer, 'reason'),
-      shards: wholes(answer, 'shards') as ShardId[],
-    };
+    return decodeAnswer(node, await this.#options.calls.call(node, REQUEST_META_ADMIN, [body], deadline));
   }
 
   /** Answers a question about this node. */
@@ -154,6 +146,22 @@ function behind(shard: Shard, replica: ReplicaId): string | null {
 
 function same(left: readonly ReplicaId[], right: readonly ReplicaId[]): boolean {
   return left.length === right.length && left.every((replica) => right.includes(replica));
+}
+
+function decodeAnswer(node: NodeId, body: Uint8Array): AgentAnswer {
+  try {
+    const from = parseFields(body, 'answer to the meta leader');
+    return {
+      done: flag(from, 'done'),
+      reason: text(from, 'reason'),
+      shards: wholes(from, 'shards') as ShardId[],
+    };
+  } catch (error) {
+    throw new RefusalError('INTERNAL', `node ${node}: ${String(error)}`, {
+      outcome: 'unknown',
+      cause: error,
+    });
+  }
 }
 
 function decodeQuestion(body: Uint8Array): AgentQuestion {

@@ -5,6 +5,7 @@ import type { ReplicaId } from '@seriatim/raft';
 import { type PeerCalls, REQUEST_META_COMMAND, type ReplicaPlacement } from '../contracts.ts';
 import { encodeCommand } from './command-codec.ts';
 import { pauseUnless } from './deadline.ts';
+import { MetaFormatError } from './fields.ts';
 import { decodeApplied } from './result-codec.ts';
 
 /** What {@link askReplacement} needs of its node. */
@@ -42,7 +43,7 @@ export async function askReplacement(options: RejoinOptions, signal: AbortSignal
         if (result.type === 'replica') return { replica: result.replica, members: result.members };
         options.onWait(result.type === 'refused' ? result.message : `node ${peer} answered ${result.type}`);
       } catch (error) {
-        if (!(error instanceof RefusalError)) throw error;
+        if (!(error instanceof RefusalError || error instanceof MetaFormatError)) throw error;
         options.onWait(`node ${peer}: ${error.message}`);
       }
     }

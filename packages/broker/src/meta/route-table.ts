@@ -59,9 +59,10 @@ export class RouteTable {
   /** Gives the group `bytes[start, end)` a route with this epoch, unless it has one. */
   assign(bytes: Uint8Array, start: number, end: number, epoch: number): AssignOutcome {
     if (end <= start || end - start > GROUP_BYTES_MAX) return 'refused';
-    if (this.#table.find(bytes, start, end) >= 0) return 'kept';
-    if (this.#table.size >= this.#groupsMax) return 'full';
+    const before = this.#table.size;
+    if (before >= this.#groupsMax) return this.#table.find(bytes, start, end) >= 0 ? 'kept' : 'full';
     const row = this.#table.insert(bytes, start, end);
+    if (this.#table.size === before) return 'kept';
     this.#partitionColumn = this.#table.column('partition');
     this.#epochColumn = this.#table.column('epoch');
     this.#partitionColumn[row] = this.#chooser.choose(bytes.subarray(start, end));

@@ -156,6 +156,26 @@ describe('meta client', () => {
     expect(meta.state(2).topics()).toHaveLength(1);
   });
 
+  test('a leader that stands still is given up when another one leads', async () => {
+    meta.lead(1);
+    network.frozen.add(1);
+    const submitted = submit(2, topicCommand('orders', 1, 3), 10_000);
+    await clock.advance(500);
+    meta.lead(3);
+    await clock.advance(60);
+    expect(await submitted).toMatchObject({ type: 'topic' });
+  });
+
+  test('an answer that can not be read is an unknown outcome', async () => {
+    meta.lead(1);
+    for (const text of ['{', '{"version":2}', '{"version":1,"index":1,"result":{"type":"new"}}']) {
+      network.garbage = Buffer.from(text);
+      const submitted = submit(2, ids1000, 100);
+      await clock.advance(100);
+      expect(await submitted).toMatchObject({ code: 'NOT_COMMITTED', outcome: 'unknown' });
+    }
+  });
+
   test('a node that does not lead refuses a forwarded command and forwards it no further', async () => {
     meta.lead(1);
     leaders.set(META_SHARD, 3);

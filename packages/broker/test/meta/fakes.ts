@@ -78,6 +78,10 @@ export class FakeNetwork {
   readonly #handlers = new Map<string, Handler>();
   readonly cut: Set<number> = new Set();
   readonly deaf: Set<number> = new Set();
+  /** Nodes that stand still: they never answer. */
+  readonly frozen: Set<number> = new Set();
+  /** What the nodes answer instead of what they should. */
+  garbage: Uint8Array | null = null;
   calls = 0;
   /** Nodes that called, by kind. */
   readonly callers: Map<number, Set<number>> = new Map();
@@ -94,11 +98,12 @@ export class FakeNetwork {
         if (this.cut.has(to) || this.cut.has(node) || handler === undefined) {
           throw new RefusalError('PEER_UNREACHABLE', `node ${to} is not connected`);
         }
+        if (this.frozen.has(to)) return new Promise(() => {});
         const answer = await handler(node as NodeId, Buffer.concat(parts), deadline);
         if (this.deaf.has(to)) {
           throw new RefusalError('PEER_UNREACHABLE', 'connection broke', { outcome: 'unknown' });
         }
-        return Buffer.concat(answer);
+        return this.garbage ?? Buffer.concat(answer);
       },
     };
   }

@@ -131,6 +131,12 @@ describe('node agent', () => {
     expect(step().done).toBe(true);
   });
 
+  test('an answer that can not be read is a refusal, outcome unknown', async () => {
+    network.garbage = Buffer.from('{"done":1}');
+    const asked = asker.ask(1 as NodeId, { type: 'holds', shards: [] }, 5_000);
+    await expect(asked).rejects.toMatchObject({ code: 'INTERNAL', outcome: 'unknown' });
+  });
+
   test('refuses a question it does not know', async () => {
     const calls = network.callsOf(2);
     for (const text of ['{"type":"explode"}', '{', '{"type":"transfer","shard":"x","to":1}']) {

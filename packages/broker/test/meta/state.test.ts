@@ -353,22 +353,26 @@ describe('answers', () => {
     state.expect(overwritten, TERM);
     meta.apply({ type: 'reserveProducerIds', count: 1 });
     expect(state.takeResult(overwritten, 7 as Term)).toBeNull();
+    expect(state.takeResult(overwritten, 8 as Term)).toBeNull();
     expect(state.takeResult(overwritten, TERM)).toMatchObject({ type: 'producerIds', first: 2 });
     expect(state.takeResult(overwritten, TERM)).toBeNull();
+    state.expect((overwritten + 1) as Index, 7 as Term);
+    meta.apply({ type: 'reserveProducerIds', count: 1 });
+    expect(state.takeResult((overwritten + 1) as Index, 7 as Term)).toBeNull();
     let reached = 0;
-    const cancel = state.whenApplied((index + 2) as Index, () => {
+    const cancel = state.whenApplied((index + 3) as Index, () => {
       reached += 10;
     });
-    state.whenApplied((index + 3) as Index, () => {
+    state.whenApplied((index + 4) as Index, () => {
       reached += 1;
     });
     cancel();
     const noop = (at: number): Entry => {
       return { index: at as Index, term: 2 as Term, type: 'noop', data: new Uint8Array(0) };
     };
-    state.apply([noop(index + 2)]);
-    expect(reached).toBe(0);
     state.apply([noop(index + 3)]);
+    expect(reached).toBe(0);
+    state.apply([noop(index + 4)]);
     expect(reached).toBe(1);
   });
 });
