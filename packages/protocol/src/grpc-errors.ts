@@ -42,6 +42,8 @@ export function toServiceError(error: unknown): GrpcFailure {
 const BARE: Readonly<Partial<Record<status, ErrorCode>>> = {
   [status.CANCELLED]: 'SHUTTING_DOWN', // forceShutdown of a draining node
   [status.UNAVAILABLE]: 'PEER_UNREACHABLE',
+  [status.INTERNAL]: 'PEER_UNREACHABLE', // a broken HTTP/2 stream: a broker's own INTERNAL has trailers
+  [status.UNKNOWN]: 'PEER_UNREACHABLE',
   [status.DEADLINE_EXCEEDED]: 'DEADLINE',
   [status.RESOURCE_EXHAUSTED]: 'BATCH_TOO_LARGE', // over the transport's message limit
   [status.INVALID_ARGUMENT]: 'INVALID_REQUEST',

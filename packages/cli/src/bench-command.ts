@@ -1,0 +1,145 @@
+import { Admin, Cluster, OrderedProducer, Reader, SeriatimError } from '@seriatim/client';
+import type { NodeInfo, TopicInfo } from '@seriatim/protocol';
+import { type CheckResult, readBack } from './bench-check.ts';
+import { Load, type LoadResult } from './bench-load.ts';
+import { cpuSecondsBetween, type Usage, usageOf } from './node-usage.ts';
+import { note, Progress, type Terminal, writeJson, writeTable } from './terminal.ts';
+import type { CommonOptions } from './usage.ts';
+
+/** Options of `bench`. */
+export interface BenchOptions extends CommonOptions {
+  readonly messages: number;
+  readonly size: number;
+  readonly groups: number;
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly topic?: string;
+  readonly rate?: number;
+}
+
+/** `bench`. Gives true when everything was acknowledged and came back in order. */
+export async function bench(terminal: Terminal, options: BenchOptions): Promise<boolean> {
+  const cluster = new Cluster({ endpoints: options.endpoints });
+  const admin = new Admin({ cluster });
+  const producer = new OrderedProducer({ cluster, timeoutMilliseconds: options.timeout });
+  const progress = new Progress(terminal);
+  const own = options.topic === undefined;
+  const name = options.topic ?? `bench-${Date.now().toString(36)}`;
+  try {
+    const topic = await topicFor(admin, name, options);
+    const { nodes } = await admin.describeCluster({ timeoutMilliseconds: options.timeout });
+    const starts = (await admin.describeTopic(name)).partitions.map((one) => one.highWatermark);
+    note(
+      terminal,
+      `${options.messages} messages of ${options.size} bytes, ${options.groups} groups, ${topic.partitions} partitions, ${topic.replicas} replicas`,
+    );
+    const shape = { ...options, topic: name, rate: options.rate };
+    const load = new Load(shape);
+    const before = usageOf(nodes);
+    const produced = await load.run(producer, progress);
+    const between = usageOf(nodes);
+    const complete = produced.acknowledged === options.messages;
+    const checked = await readBack(new Reader({ cluster }), load, starts, complete, progress);
+    const after = usageOf(nodes);
+    progress.end();
+    if (produced.firstFailure !== null) note(terminal, `failed: ${produced.firstFailure.message}`);
+    const report = reportOf(options, produced, checked, { before, between, after }, nodes);
+    if (options.json) await writeJson(terminal, report);
+    else await writeReport(terminal, report);
+    return complete && checked.orderViolations === 0;
+  } finally {
+    await producer.close();
+    if (own)
+      await admin
+        .deleteTopic(name, { timeoutMilliseconds: 5000 })
+        .catch(() => note(terminal, `topic ${name} is left`));
+    cluster.close();
+  }
+}
+
+async function topicFor(admin: Admin, name: string, options: BenchOptions): Promise<TopicInfo> {
+  const { partitions, replicas, timeout: timeoutMilliseconds } = options;
+  try {
+    return await admin.createTopic({ name, partitions, replicas }, { timeoutMilliseconds });
+  } catch (error) {
+    if (!(error instanceof SeriatimError && error.code === 'TOPIC_EXISTS')) throw error;
+    const { topic } = await admin.describeTopic(name, { timeoutMilliseconds });
+    if (topic === null) throw error;
+    return topic;
+  }
+}
+
+interface Report {
+  readonly produce: {
+    readonly messagesPerSecond: number;
+    readonly megabytesPerSecond: number;
+    readonly latencyMs: { readonly p50: number; readonly p99: number; readonly p999: number };
+    readonly cpuMicrosPerMessage: number;
+  };
+  readonly read: { readonly messagesPerSecond: number };
+  readonly orderViolations: number;
+  readonly cpuSeconds: { readonly client: number; readonly nodes: readonly (number | null)[] };
+  readonly rssBytes: { readonly client: number; readonly nodes: readonly (number | null)[] };
+}
+
+function reportOf(
+  options: BenchOptions,
+  produced: LoadResult,
+  checked: CheckResult,
+  usage: { readonly before: Usage; readonly between: Usage; readonly after: Usage },
+  nodes: readonly NodeInfo[],
+): Report {
+  const producing = cpuSecondsBetween(usage.before, usage.between);
+  // All processes: this one and every node whose figures this machine has.
+  const cpu = producing.nodes.reduce((sum: number, seconds) => sum + (seconds ?? 0), producing.client);
+  const rate = produced.acknowledged / produced.seconds;
+  const rss = usage.between.nodeRssBytes;
+  return {
+    produce: {
+      messagesPerSecond: Math.round(rate),
+      megabytesPerSecond: rounded((rate * options.size) / 1e6),
+      latencyMs: {
+        p50: percentile(produced.latencies, 0.5),
+        p99: percentile(produced.latencies, 0.99),
+        p999: percentile(produced.latencies, 0.999),
+      },
+      cpuMicrosPerMessage: rounded((cpu * 1e6) / Math.max(1, produced.acknowledged)),
+    },
+    read: { messagesPerSecond: Math.round(checked.messages / checked.seconds) },
+    orderViolations: checked.orderViolations,
+    cpuSeconds: cpuSecondsBetween(usage.before, usage.after),
+    rssBytes: { client: usage.between.clientRssBytes, nodes: nodes.map((_, index) => rss[index] ?? null) },
+  };
+}
+
+const rounded = (value: number): number => Math.round(value * 100) / 100;
+
+function percentile(ascending: Float64Array, share: number): number {
+  const index = Math.min(ascending.length - 1, Math.ceil(ascending.length * share) - 1);
+  return rounded(ascending[Math.max(0, index)] ?? 0);
+}
+
+async function writeReport(terminal: Terminal, report: Report): Promise<void> {
+  const { produce, read, cpuSeconds, rssBytes } = report;
+  const mebibytes = (bytes: number | null): string =>
+    bytes === null ? '?' : `${Math.round(bytes / 1048576)} MiB`;
+  await writeTable(
+    terminal,
+    ['bench', ''],
+    [
+      ['produced', `${produce.messagesPerSecond} messages/s, ${produce.megabytesPerSecond} MB/s`],
+      [
+        'latency p50 / p99 / p99.9',
+        `${produce.latencyMs.p50} / ${produce.latencyMs.p99} / ${produce.latencyMs.p999} ms`,
+      ],
+      ['CPU, all processes', `${produce.cpuMicrosPerMessage} µs a message`],
+      ['read back', `${read.messagesPerSecond} messages/s`],
+      ['order violations', report.orderViolations],
+      [
+        'CPU client; nodes',
+        `${cpuSeconds.client} s; ${cpuSeconds.nodes.map((one) => one ?? '?').join(', ')} s`,
+      ],
+      ['memory client; nodes', `${mebibytes(rssBytes.client)}; ${rssBytes.nodes.map(mebibytes).join(', ')}`],
+    ],
+  );
+}

@@ -1,0 +1,151 @@
+import { Buffer } from 'node:buffer';
+import type { OrderedMessage, OrderedProducer, SendResult } from '@seriatim/client';
+import type { Progress } from './terminal.ts';
+
+/** What to produce. */
+export interface LoadShape {
+  readonly topic: string;
+  readonly messages: number;
+  readonly size: number;
+  readonly groups: number;
+  /** Messages a second at fixed times; undefined: as fast as the window lets. */
+  readonly rate: number | undefined;
+}
+
+/** What came of it. */
+export interface LoadResult {
+  readonly acknowledged: number;
+  readonly seconds: number;
+  /** Milliseconds from the time a message was meant to be sent, ascending. */
+  readonly latencies: Float64Array;
+  readonly firstFailure: Error | null;
+}
+
+/** Messages of one call, and bytes under way: the window that the numbers of DESIGN section 10 are stated for. */
+const MESSAGES_PER_CALL = 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
+/** About what a message needs beside its value: tags, lengths, a 16-byte group. */
+const OVERHEAD_BYTES = 22;
+
+/** Makes the messages: group names of 16 bytes, values that say their run, group and place in the group. */
+export class Load {
+  readonly runId: number = (Math.random() * 0xffff_ffff) >>> 0;
+  readonly shape: LoadShape;
+  /** How many messages each group has been given. */
+  readonly counts: Uint32Array;
+  readonly #names: string[];
+  readonly #latencies: Float64Array;
+  #latencyCount = 0;
+  #seed = 0x9e3779b9;
+  #acknowledged = 0;
+  #firstFailure: Error | null = null;
+
+  constructor(shape: LoadShape) {
+    this.shape = shape;
+    this.counts = new Uint32Array(shape.groups);
+    this.#names = Array.from(
+      { length: shape.groups },
+      (_, group) => `group-${String(group).padStart(10, '0')}`,
+    );
+    this.#latencies = new Float64Array(shape.messages);
+  }
+
+  /** Produces all messages and waits for their acknowledgements. */
+  async run(producer: OrderedProducer, progress: Progress): Promise<LoadResult> {
+    const started = performance.now();
+    if (this.shape.rate === undefined) await this.#closedLoop(producer, progress);
+    else await this.#openLoop(producer, progress, this.shape.rate);
+    const seconds = (performance.now() - started) / 1000;
+    const latencies = this.#latencies.subarray(0, this.#latencyCount).sort();
+    return { acknowledged: this.#acknowledged, seconds, latencies, firstFailure: this.#firstFailure };
+  }
+
+  async #closedLoop(producer: OrderedProducer, progress: Progress): Promise<void> {
+    const { messages, size, topic } = this.shape;
+    const perCall = Math.min(
+      MESSAGES_PER_CALL,
+      Math.max(1, Math.floor(WINDOW_BYTES / 16 / (size + OVERHEAD_BYTES))),
+    );
+    const window = Math.max(perCall, Math.floor(WINDOW_BYTES / (size + OVERHEAD_BYTES)));
+    let underWay = 0;
+    let wake: () => void = () => {};
+    for (let sent = 0; sent < messages; ) {
+      const count = Math.min(perCall, messages - sent);
+      while (underWay > 0 && underWay + count > window) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      underWay += count;
+      sent += count;
+      const at = performance.now();
+      void this.#settle(producer.sendSettled(topic, this.#make(count)), at, 0, count).then(() => {
+        underWay -= count;
+        wake();
+      });
+      progress.show(() => `${this.#acknowledged} of ${messages} messages acknowledged`);
+    }
+    while (underWay > 0) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  }
+
+  /** Whatever is due is sent, whether or not earlier messages are settled: a stall costs every message that it delays. */
+  async #openLoop(producer: OrderedProducer, progress: Progress, rate: number): Promise<void> {
+    const { messages, topic } = this.shape;
+    const step = 1000 / rate;
+    const started = performance.now();
+    const calls: Promise<void>[] = [];
+    for (let sent = 0; sent < messages; ) {
+      const due = Math.min(messages, Math.floor((performance.now() - started) / step) + 1);
+      if (due > sent) {
+        const intended = started + sent * step;
+        calls.push(
+          this.#settle(producer.sendSettled(topic, this.#make(due - sent)), intended, step, due - sent),
+        );
+        sent = due;
+      }
+      progress.show(() => `${this.#acknowledged} of ${messages} messages acknowledged`);
+      const wait = started + sent * step - performance.now();
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)));
+    }
+    await Promise.all(calls);
+  }
+
+  async #settle(call: Promise<SendResult>, intended: number, step: number, count: number): Promise<void> {
+    try {
+      const result = await call;
+      this.#acknowledged += result.stored;
+      this.#firstFailure ??= result.failures[0]?.error ?? null;
+    } catch (error) {
+      this.#firstFailure ??= error as Error;
+    }
+    const now = performance.now();
+    for (let index = 0; index < count; index++) {
+      this.#latencies[this.#latencyCount++] = now - (intended + index * step);
+    }
+  }
+
+  #make(count: number): OrderedMessage[] {
+    const { size, groups } = this.shape;
+    const bytes = Buffer.alloc(count * size, 0x78);
+    const messages: OrderedMessage[] = [];
+    for (let index = 0; index < count; index++) {
+      // xorshift: cheap, and the same groups in every run
+      this.#seed ^= this.#seed << 13;
+      this.#seed ^= this.#seed >>> 17;
+      this.#seed ^= this.#seed << 5;
+      const group = (this.#seed >>> 0) % groups;
+      const value = bytes.subarray(index * size, (index + 1) * size);
+      value.writeUInt32LE(this.runId, 0);
+      value.writeUInt32LE(group, 4);
+      const place = this.counts[group] as number;
+      value.writeUInt32LE(place, 8);
+      this.counts[group] = place + 1;
+      messages.push({ messageGroup: this.#names[group] as string, value });
+    }
+    return messages;
+  }
+}
