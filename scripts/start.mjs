@@ -2,6 +2,7 @@
  * `npm start`: three nodes on this machine. Installs and builds what is missing, starts the nodes on their data, waits until
  * every shard has a leader, runs a demonstration, and stays until Ctrl-C.
  */
+import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { clientEndpoints, documentedPorts, localNodes, takenPorts } from './lib/local-cluster.mjs';
@@ -50,35 +51,45 @@ async function stopAll(nodes) {
 }
 
 /**
- * Resolves when a person or the system asks to stop. A second request during the stop is not needed: it is bounded.
- * @returns {Promise<void>}
- */
-const stopRequested = () =>
-  new Promise((resolveRequest) => {
-    for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-      process.on(signal, () => resolveRequest());
-    }
-  });
-
-/**
  * Starts the nodes and waits until every shard has a leader; says why when that fails.
  * @param {readonly NodeProcess[]} nodes
- * @param {import('./lib/cluster-status.mjs').StatusClient} client
+ * @param {import('@seriatim/client').Cluster} cluster
+ * @param {AbortSignal} stopping
  */
-async function startAll(nodes, client) {
+async function startAll(nodes, cluster, stopping) {
   const { everyShardLed } = await import('./lib/cluster-status.mjs');
   for (const node of nodes) {
     node.start();
-    void node.ended.then(() => console.log(`node ${node.id} has ended; its log: ${node.logFile}`));
+    void node.ended.then(() => {
+      if (!stopping.aborted) console.log(`Node ${node.id} has ended; its log: ${node.logFile}`);
+    });
   }
+  const giveUp = () => {
+    if (stopping.aborted) return 'stopped before the cluster was ready';
+    return nodes.every((node) => node.running) ? undefined : 'a node ended while it started';
+  };
   try {
-    const summary = await everyShardLed(nodes, client);
-    console.log(`Ready: ${summary}`);
+    const { nodes: found, meta, partitions } = await everyShardLed(cluster, nodes.length, { giveUp });
+    const shards = `meta led by node ${meta?.leader}, ${partitions.length} partitions led`;
+    console.log(`Ready: ${found.length} nodes, ${shards}.`);
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    for (const node of nodes) console.error(`--- ${node.logFile}\n${node.logTail()}`);
-    throw new Error('the cluster did not start');
+    if (!stopping.aborted) {
+      for (const node of nodes) console.error(`--- ${node.logFile}\n${node.logTail()}`);
+    }
+    throw error;
   }
+}
+
+/**
+ * Aborts when a person or the system asks to stop; the stop itself is bounded, a second request changes nothing.
+ * @returns {AbortController}
+ */
+function stopRequests() {
+  const controller = new AbortController();
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+    process.on(signal, () => controller.abort());
+  }
+  return controller;
 }
 
 /**
@@ -92,31 +103,31 @@ async function main(options) {
     console.error(`Port ${taken.join(', ')} of 127.0.0.1 is in use: is another npm start running?`);
     return false;
   }
-  const { createClient } = await import('./lib/cluster-status.mjs');
+  const { Cluster } = await import('@seriatim/client');
   const nodes = localNodes(options.data, ports);
   const endpoints = clientEndpoints(ports);
-  const client = createClient(endpoints);
-  const requested = stopRequested();
-  let held = false;
+  const cluster = new Cluster({ endpoints });
+  const stop = stopRequests();
+  const stopping = stop.signal;
+  let held = true;
   try {
     console.log(`Starting three nodes, data in ${options.data} ...`);
-    await Promise.race([startAll(nodes, client), requested]);
+    await startAll(nodes, cluster, stopping);
     if (options.demo) {
       const { demonstrate } = await import('./lib/demonstration.mjs');
-      held = await demonstrate(client);
-    } else {
-      held = true;
+      held = await demonstrate(cluster);
     }
-    if (!options.once) {
+    if (!options.once && !stopping.aborted) {
       console.log(`\nClients: ${endpoints.join(',')}   metrics: http://127.0.0.1:${ports[0]?.http}/metrics`);
       console.log('Running. Ctrl-C stops all nodes.');
-      await requested;
+      await once(stopping, 'abort');
     }
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     held = false;
   } finally {
-    await client.close();
+    stop.abort();
+    cluster.close();
     console.log('Stopping the nodes ...');
     const clean = await stopAll(nodes);
     console.log(clean ? 'Stopped.' : 'A node had to be killed or ended with an error; see its log.');

@@ -5,7 +5,7 @@ import { defaultPeerLimits, PeerLinks, RealClock } from '@seriatim/broker';
 import { defaultHostConfig, MultiRaft, type NodeId, type Shard, type ShardId } from '@seriatim/multiraft';
 import type { ReplicaId } from '@seriatim/raft';
 import {
-  defaultStoreConfig,
+  defaultStorageConfig,
   type FileSystem,
   levelStore,
   NodeFileSystem,
