@@ -18,6 +18,8 @@ import {
   PendingBatch,
 } from './pending-batch.ts';
 
+const SWEEP_SLACK_MILLISECONDS = 1;
+
 /** What appending needs of the outside. */
 export interface PartitionLeaderOptions {
   readonly shard: Pick<Shard, 'propose' | 'read'>;
@@ -267,7 +269,8 @@ export class PartitionLeader implements Appender {
     }
     let next = Number.POSITIVE_INFINITY;
     for (const pending of [...this.#unanswered]) {
-      if (pending.deadline > now) next = Math.min(next, pending.deadline);
+      // A timer may be early by a fraction: what is due within it is due, else the next one would be set for no time at all.
+      if (pending.deadline - now >= SWEEP_SLACK_MILLISECONDS) next = Math.min(next, pending.deadline);
       else pending.giveUp('NOT_COMMITTED', 'the deadline passed before a majority had stored the entry');
     }
     if (next < Number.POSITIVE_INFINITY) this.#sweepBy(next);

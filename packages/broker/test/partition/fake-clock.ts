@@ -4,6 +4,8 @@ import type { Clock } from '@seriatim/multiraft';
 export class FakeClock implements Clock {
   time = 1_000;
   wall = 1_700_000_000_000;
+  /** Milliseconds by which timers fire too early. */
+  earliness = 0;
   #soon: (() => void)[] = [];
   #timers: { at: number; run: () => void }[] = [];
 
@@ -17,7 +19,7 @@ export class FakeClock implements Clock {
     this.#soon.push(run);
   }
   after(milliseconds: number, run: () => void): () => void {
-    const timer = { at: this.time + milliseconds, run };
+    const timer = { at: this.time + milliseconds - this.earliness, run };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);

@@ -389,6 +389,15 @@ describe('a partition leader whose leadership is in doubt', () => {
     ]);
   });
 
+  it('does not turn in circles when its timer fires a fraction too early', async () => {
+    const setup = await leading();
+    setup.clock.earliness = 0.4;
+    const answer = setup.partition.append(batch([{ group: 'a', sequence: 1, values: ['1'] }], P1), 1_500);
+    setup.clock.turn();
+    setup.clock.advance(499.7);
+    expect(await answer).toMatchObject({ code: 'NOT_COMMITTED', notApplied: false });
+  });
+
   it('answers not applied when the deadline passes before it was proposed', async () => {
     const setup = await leading({ entriesInFlightMax: 1 });
     void send(setup, [{ group: 'a', sequence: 1, values: ['1'] }]);
