@@ -18,7 +18,7 @@ import { ByteReader, ByteWriter } from './byte-writer.ts';
 import type { KeyRange } from './ports.ts';
 
 /** Most bytes of a chunk. */
-export const CHUNK_BYTES_MAX = 64 * 1024;
+export const CHUNK_BYTES_MAX: number = 64 * 1024;
 const IMAGE_VERSION = 1;
 const CHUNK = 0x63; // c
 const FOOTER = 0x66; // f

@@ -100,13 +100,14 @@ export class ImageStore {
     if (before !== undefined) await this.#drop(before.shard, before.generation);
   }
 
-  /** The newest image's chunks, each verified; a chunk that is damaged ends it with a StorageError of code `io`. */
+  /**
+   * The newest image's chunks, each verified. A chunk that is damaged, or gone because a newer image took over before the first
+   * was asked for, ends it with a StorageError of code `io`.
+   */
   read(shard: ShardId): { readonly footer: ImageFooter; readonly chunks: AsyncIterable<Uint8Array> } | null {
     const footer = this.#newest.get(shard);
     if (footer === undefined) return null;
-    const name = nameOf(shard, footer.generation);
-    this.#readers.set(name, (this.#readers.get(name) ?? 0) + 1);
-    return { footer, chunks: this.#chunks(footer, name) };
+    return { footer, chunks: this.#chunks(footer, nameOf(shard, footer.generation)) };
   }
 
   /** Removes every image of a shard. */
@@ -122,6 +123,7 @@ export class ImageStore {
   }
 
   async *#chunks(footer: ImageFooter, name: string): AsyncIterable<Uint8Array> {
+    this.#readers.set(name, (this.#readers.get(name) ?? 0) + 1);
     try {
       for (let chunk = 0; chunk < footer.chunkCount; chunk++) {
         const key = chunkKey(footer.shard, footer.generation, chunk);

@@ -7,7 +7,7 @@
 
 import { join } from 'node:path/posix';
 import type { Clock, ShardId, ShardWrite } from '@seriatim/multiraft';
-import type { Entry, Index, ReplicaId, Term } from '@seriatim/raft';
+import type { Entry, Index, Term } from '@seriatim/raft';
 import { ByteWriter } from './byte-writer.ts';
 import type { StorageConfig } from './config.ts';
 import {
@@ -17,13 +17,8 @@ import {
   unlinkIfThere,
   type WritableJournalFile,
 } from './journal-file.ts';
-import {
-  beginFrame,
-  encodeRecord,
-  endFrame,
-  FRAME_HEADER_BYTES,
-  type JournalShardState,
-} from './journal-format.ts';
+import { beginFrame, endFrame, FRAME_HEADER_BYTES, type JournalShardState } from './journal-format.ts';
+import { JournalLedger, noteExtents } from './journal-ledger.ts';
 import { journalFileName } from './journal-scan.ts';
 import type { FileSystem } from './ports.ts';
 
@@ -41,6 +36,10 @@ export interface JournalOptions {
   readonly extents: readonly JournalFileExtent[];
   readonly nextFrame: number;
   readonly nextFile: number;
+  /** Shards whose image is ahead of their log: a crash came between the two. */
+  readonly resets: readonly { readonly shard: ShardId; readonly index: Index; readonly term: Term }[];
+  /** Called after a new file took over. */
+  readonly onFile: () => void;
 }
 
 /** Figures for metrics and tests. */
@@ -52,14 +51,12 @@ export interface JournalStatistics {
   readonly lastFlushMilliseconds: number;
 }
 
-type ShardState = { -readonly [K in keyof JournalShardState]: JournalShardState[K] };
-
 const FRAME_BYTES_KEPT = 8 * 1024 * 1024;
 
 /** See the head of this file. */
 export class Journal {
   readonly #options: JournalOptions;
-  readonly #shards = new Map<ShardId, ShardState>();
+  readonly #ledger: JournalLedger;
   readonly #extents: JournalFileExtent[];
   #current: WritableJournalFile | null = null;
   #coming: Promise<WritableJournalFile> | null = null;
@@ -68,8 +65,6 @@ export class Journal {
   #filling: ByteWriter = new ByteWriter(64 * 1024);
   #spare: ByteWriter = new ByteWriter(64 * 1024);
   #waiting: (() => void)[] = [];
-  /** Highest index and what it overwrites, per shard, of the frame that is filling. */
-  #touched = new Map<ShardId, { readonly from: Index; readonly to: Index }>();
   #state: 'idle' | 'scheduled' | 'flushing' | 'failed' | 'closed' = 'idle';
   #cancelProof: (() => void) | null = null;
   #idleWaiters: (() => void)[] = [];
@@ -82,8 +77,9 @@ export class Journal {
     this.#extents = options.extents.map((extent) => ({ ...extent }));
     this.#nextFrame = options.nextFrame;
     this.#nextFile = options.nextFile;
-    for (const [shard, state] of options.shards) this.#shards.set(shard, { ...state });
+    this.#ledger = new JournalLedger(options.shards);
     beginFrame(this.#filling);
+    for (const { shard, ...reset } of options.resets) this.#ledger.encodeReset(this.#filling, shard, reset);
   }
 
   /** Begins a file of its own, with the state of every shard, and cuts the unused end of the one before. */
@@ -106,11 +102,6 @@ export class Journal {
     return this.#extents.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** The shard's state as of the last write given, durable or not. */
-  shard(shard: ShardId): JournalShardState | undefined {
-    return this.#shards.get(shard);
-  }
-
   /** Shards with entries in the oldest file that are above what `below` says (their image's index), the newest file apart. */
   holdsOldest(below: (shard: ShardId) => Index): readonly ShardId[] {
     const oldest = this.#extents[0];
@@ -120,32 +111,27 @@ export class Journal {
 
   /** Puts a shard's part into the coming frame; `durable` is called after it and all before are on disk, in order. */
   write(write: ShardWrite, durable: () => void): void {
-    this.#encode(write);
+    this.#ledger.encodeWrite(this.#filling, write);
     this.#enqueue(durable);
   }
 
   /** Notes what is known committed; it goes with the next flush and causes none. */
   noteCommit(shard: ShardId, index: Index): void {
-    const state = this.#shards.get(shard);
-    if (state === undefined || index <= state.commit || this.#isOver()) return;
-    state.commit = index;
-    encodeRecord(this.#filling, { type: 'commit', shard, index });
+    this.#ledger.encodeCommit(this.#filling, shard, index);
   }
 
   /** Writes that a shard is no longer on this node. */
   removeShard(shard: ShardId): Promise<void> {
-    if (!this.#shards.delete(shard)) return Promise.resolve();
-    encodeRecord(this.#filling, { type: 'removed', shard });
-    this.#touched.delete(shard);
-    for (const { highest } of this.#extents) highest.delete(shard);
+    if (!this.#ledger.has(shard)) return Promise.resolve();
+    this.#ledger.encodeRemoved(this.#filling, shard);
     return new Promise((resolve) => this.#enqueue(resolve));
   }
 
   /** Writes entries again that are in old files only, so that those may go: the newest of the log, to its end. */
-  copyForward(shard: ShardId, entries: readonly Entry[]): void {
-    if (entries.length === 0 || !this.#shards.has(shard)) return;
-    this.#encodeEntries(shard, entries);
-    this.#enqueue(() => {});
+  copyForward(shard: ShardId, entries: readonly Entry[], durable: () => void): void {
+    if (entries.length === 0 || !this.#ledger.has(shard)) return;
+    this.#ledger.encodeEntries(this.#filling, shard, entries);
+    this.#enqueue(durable);
   }
 
   /** Removes the oldest files that nothing needs: every entry in them is at or below what `below` says of its shard. */
@@ -175,47 +161,6 @@ export class Journal {
     for (const file of [this.#current, coming]) {
       if (file) await (failed ? file.handle.close().catch(() => {}) : file.handle.close());
     }
-  }
-
-  #encode(write: ShardWrite): void {
-    const { shard, replica, hardState, reset } = write;
-    let state = this.#shards.get(shard);
-    if (state === undefined || state.replica !== replica || hardState !== null) {
-      const none = 0 as Index;
-      const before = state ?? {
-        term: 0 as Term,
-        vote: 0 as ReplicaId,
-        first: 1 as Index,
-        last: none,
-        commit: none,
-      };
-      const { term, vote } = hardState ?? before;
-      state = { ...before, replica, term, vote };
-      this.#shards.set(shard, state);
-      encodeRecord(this.#filling, { type: 'state', shard, replica, term, vote });
-    }
-    if (reset !== null) {
-      encodeRecord(this.#filling, { type: 'reset', shard, ...reset });
-      state.first = (reset.index + 1) as Index;
-      state.last = reset.index;
-      state.commit = reset.index;
-      this.#touched.set(shard, { from: 0 as Index, to: 0 as Index });
-    }
-    this.#encodeEntries(shard, write.entries);
-  }
-
-  #encodeEntries(shard: ShardId, entries: readonly Entry[]): void {
-    const first = entries[0];
-    const last = entries[entries.length - 1];
-    const state = this.#shards.get(shard);
-    if (first === undefined || last === undefined || state === undefined) return;
-    for (const { index, term, type, data } of entries) {
-      encodeRecord(this.#filling, { type: 'entry', shard, index, term, entryType: type, data });
-    }
-    if (state.last < state.first) state.first = first.index;
-    state.last = last.index;
-    const from = Math.min(this.#touched.get(shard)?.from ?? first.index, first.index) as Index;
-    this.#touched.set(shard, { from, to: last.index });
   }
 
   #enqueue(durable: () => void): void {
@@ -255,13 +200,12 @@ export class Journal {
   async #flushOnce(newFile: boolean): Promise<void> {
     const frame = this.#filling;
     const waiting = this.#waiting;
-    const touched = this.#touched;
+    const touched = this.#ledger.takeTouched();
     const before = this.#current;
     const switching = newFile || before === null || this.#isFull(before, frame.length);
-    if (switching) this.#encodeShards(frame);
+    if (switching) this.#ledger.encodeShards(frame);
     this.#filling = this.#spare;
     this.#waiting = [];
-    this.#touched = new Map();
     beginFrame(this.#filling);
     const file = switching ? await this.#takeFile() : before;
     const started = this.#options.clock.now();
@@ -274,28 +218,15 @@ export class Journal {
     this.#bytes += bytes.length;
     file.extent.bytes += bytes.length;
     this.#spare = frame.capacity > FRAME_BYTES_KEPT ? new ByteWriter(64 * 1024) : frame;
-    this.#noteExtents(file.extent, touched);
+    noteExtents(this.#extents, file.extent, touched);
     if (switching) await this.#trimBefore(before);
     this.#prepareAhead(file);
+    if (switching) this.#options.onFile();
     for (const durable of waiting) durable();
   }
 
   #isFull(file: WritableJournalFile, frameBytes: number): boolean {
     return file.extent.bytes + frameBytes + FRAME_HEADER_BYTES > this.#options.config.journalFileBytes;
-  }
-
-  #encodeShards(frame: ByteWriter): void {
-    for (const [shard, state] of this.#shards) encodeRecord(frame, { type: 'shard', shard, ...state });
-  }
-
-  #noteExtents(extent: JournalFileExtent, touched: ReadonlyMap<ShardId, { from: Index; to: Index }>): void {
-    for (const [shard, { from, to }] of touched) {
-      for (const { highest } of this.#extents) {
-        const known = highest.get(shard);
-        if (known !== undefined && known >= from) highest.set(shard, (from - 1) as Index);
-      }
-      extent.highest.set(shard, to);
-    }
   }
 
   async #takeFile(): Promise<WritableJournalFile> {

@@ -15,6 +15,10 @@ export interface RecordsFound {
   readonly type: 'records';
   readonly records: readonly SegmentRecord[];
 }
+/** Records of a group; between the offset asked for and `nextOffset` there are no others. */
+export interface GroupFound extends RecordsFound {
+  readonly nextOffset: number;
+}
 /** What was asked for lies below the first that is kept (an index or an offset, as asked; -1: nothing is kept). */
 export interface BelowFirst {
   readonly type: 'below';
@@ -95,9 +99,11 @@ export async function readGroup(
   group: number,
   offset: number,
   bytesMax: number,
-): Promise<RecordsFound | Damaged> {
+): Promise<GroupFound | Damaged> {
   const records: SegmentRecord[] = [];
   let bytes = 0;
+  const searchedTo = Math.max(endOffset(shard), offset);
+  const found = (nextOffset: number): GroupFound => ({ type: 'records', records, nextOffset });
   const take = (record: SegmentRecord): boolean => {
     const { description, entry } = record;
     if (description === null || description.offset + description.count <= offset) return true;
@@ -116,16 +122,21 @@ export async function readGroup(
       return { type: 'damaged', reason: `group index of segment ${segment.index.head.first}` };
     for (const position of positions) {
       if (position >= written) break;
-      const found = await recordAt(shard, segment, position);
-      if (found === null)
+      const record = await recordAt(shard, segment, position);
+      if (record === null)
         return { type: 'damaged', reason: `segment ${segment.index.head.first} at ${position}` };
-      if (!take(found)) return { type: 'records', records };
+      if (!take(record)) return found(behindLast(records));
     }
   }
   for (const record of inMemory) {
-    if (!take(record)) break;
+    if (!take(record)) return found(behindLast(records));
   }
-  return { type: 'records', records };
+  return found(searchedTo);
+}
+
+function behindLast(records: readonly SegmentRecord[]): number {
+  const description = records[records.length - 1]?.description;
+  return description ? description.offset + description.count : 0;
 }
 
 /** First offset whose entry has a time stamp at or above `timestamp`; -1: there is none. */

@@ -64,6 +64,16 @@ export async function removeSegmentFiles(files: FileSystem, directory: string, f
   await unlinkIfThere(files, join(directory, segmentName(first, SEGMENT_SUFFIX)));
 }
 
+/** Removes a directory of segments and all that is in it, if it is there. */
+export async function removeSegmentDirectory(files: FileSystem, directory: string): Promise<void> {
+  try {
+    for (const name of await files.list(directory)) await files.unlink(join(directory, name));
+    await files.removeDirectory(directory);
+  } catch (error) {
+    if (!(error instanceof StorageError && error.code === 'notFound')) throw error;
+  }
+}
+
 /** A closed segment whose index file is sound and that need not be cut. */
 async function byIndexFile(place: Place, first: number, cut: Index): Promise<Segment | null> {
   const { files, directory, shard, strideBytes } = place;

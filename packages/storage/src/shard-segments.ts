@@ -11,7 +11,7 @@ import type { FileSystem } from './ports.ts';
 import { INDEX_SUFFIX, SEGMENT_SUFFIX, type Segment, segmentPath } from './segment.ts';
 import { encodeSegmentHead, encodeSegmentRecord, type SegmentRecord } from './segment-format.ts';
 import { SegmentIndex } from './segment-index.ts';
-import { recoverSegments, removeSegmentFiles } from './segment-recovery.ts';
+import { recoverSegments, removeSegmentDirectory, removeSegmentFiles } from './segment-recovery.ts';
 import { SegmentTail } from './segment-tail.ts';
 import { Serial } from './serial.ts';
 
@@ -48,6 +48,11 @@ export class ShardSegments {
   #newNames = false;
   #cancelTimer: (() => void) | null = null;
   #closed = false;
+
+  /** Segments of a shard that has none yet. */
+  static fresh(options: ShardSegmentsOptions): ShardSegments {
+    return new ShardSegments(options, { index: 0 as Index, term: 0 as Term }, []);
+  }
 
   private constructor(options: ShardSegmentsOptions, base: LogPosition, segments: readonly Segment[]) {
     this.options = options;
@@ -150,6 +155,13 @@ export class ShardSegments {
     await this.#removeFiles(this.segments.splice(0));
   }
 
+  /** Removes everything and the directory. */
+  async remove(): Promise<void> {
+    await this.reset({ index: 0 as Index, term: 0 as Term });
+    this.#closed = true;
+    await this.#serial.run(() => removeSegmentDirectory(this.options.files, this.options.directory));
+  }
+
   /** Writes what waits (unsynced) and closes the files. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -208,6 +220,7 @@ export class ShardSegments {
   }
 
   async #create(segment: Segment): Promise<NonNullable<Segment['handle']>> {
+    await this.options.files.makeDirectory(this.options.directory);
     const handle = await this.options.files.create(segmentPath(segment, SEGMENT_SUFFIX));
     segment.handle = handle;
     await handle.write(0, [encodeSegmentHead(segment.index.head)]);
