@@ -49,9 +49,9 @@ export class Reader {
   /** The same in batches of one partition each, as they come from the broker: for programs that read much. */
   async *readBatches(options: ReadOptions): AsyncGenerator<readonly StoredMessage[], void, void> {
     const { signal } = options;
-    const partitions = await this.#partitions(options);
+    const places = await this.#places(options);
     const queue = new MergeQueue<Item>();
-    const readers = partitions.map((partition) => this.#open(options, partition, queue));
+    const readers = places.map(({ partition, from }) => this.#open(options, partition, from, queue));
     const abort = (): void => {
       const error = new SeriatimError('CANCELLED', 'cancelled by its signal', { cause: signal?.reason });
       void queue.put({ type: 'error', error });
@@ -77,12 +77,12 @@ export class Reader {
     if (this.#ownsCluster) this.#cluster.close();
   }
 
-  #open(options: ReadOptions, partition: number, queue: MergeQueue<Item>): PartitionReader {
+  #open(options: ReadOptions, partition: number, from: ReadFrom, queue: MergeQueue<Item>): PartitionReader {
     const reader = new PartitionReader(this.#cluster, {
       topic: options.topic,
       partition,
       group: options.group ?? '',
-      from: options.from ?? 'earliest',
+      from,
       untilEnd: options.untilEnd ?? false,
       responseBytes: RESPONSE_BYTES,
       timeoutMilliseconds: options.timeoutMilliseconds ?? DEFAULT_TIMEOUT_MILLISECONDS,
@@ -96,26 +96,36 @@ export class Reader {
     return reader;
   }
 
-  /** A group lives in one partition: where its route says so, only that one is read. */
-  async #partitions(options: ReadOptions): Promise<readonly number[]> {
-    const { topic, partition, group, from } = options;
+  /**
+   * Which partitions to read and from where. A group lives in one: where its route says so, only that one is read. `latest` is made
+   * an offset now: a stream that breaks before its first message would else skip what was stored meanwhile.
+   */
+  async #places(
+    options: ReadOptions,
+  ): Promise<readonly { readonly partition: number; readonly from: ReadFrom }[]> {
+    const { topic, group, from = 'earliest' } = options;
     if (typeof from === 'number' && !(Number.isSafeInteger(from) && from >= 0)) {
       throw new SeriatimError('INVALID_ARGUMENT', `from: ${from} is no offset (a whole number from 0)`);
     }
-    if (partition !== undefined) return [partition];
-    if (typeof from === 'number') {
+    if (typeof from === 'number' && options.partition === undefined) {
       throw new SeriatimError('INVALID_ARGUMENT', 'from: an offset needs a partition');
     }
     const call = { timeoutMilliseconds: options.timeoutMilliseconds, signal: options.signal };
     await this.#cluster.refresh();
-    if (group !== undefined && group !== '') {
-      const route = await this.#route(topic, group, call);
-      if (route !== undefined) return [route];
-    }
-    const { topic: info } = await this.#cluster.retrying('DescribeTopic', call, (attempt) =>
+    let only = options.partition;
+    if (only === undefined && group !== undefined && group !== '')
+      only = await this.#route(topic, group, call);
+    if (only !== undefined && from !== 'latest') return [{ partition: only, from }];
+    const { partitions } = await this.#cluster.retrying('DescribeTopic', call, (attempt) =>
       attempt.connection.call('DescribeTopic', { name: topic }, attempt.timeoutMilliseconds, options.signal),
     );
-    return Array.from({ length: info?.partitions ?? 0 }, (_, index) => index);
+    const known = partitions.map(({ partition, leader, highWatermark }) => ({
+      partition,
+      // Without a leader the end is not known: then the stream finds it when there is one.
+      from: from === 'latest' && leader !== 0 ? highWatermark : from,
+    }));
+    if (only === undefined) return known;
+    return [known.find(({ partition }) => partition === only) ?? { partition: only, from }];
   }
 
   async #route(
