@@ -32,14 +32,8 @@ export async function appendToLeader(
   if (known === undefined) {
     return { answer: refusal('NO_LEADER', 'the partition has no leader at the moment'), leader: 0 };
   }
-  if (known.node === ports.node) {
-    const partition = ports.partitions.get(batch.shard);
-    const answer =
-      partition === undefined
-        ? refusal('NOT_LEADER', 'this node is opening its replica of the partition')
-        : await partition.append(batch, deadline);
-    return { answer, leader: known.node };
-  }
+  if (known.node === ports.node)
+    return { answer: await appendHere(ports, batch, deadline), leader: known.node };
   try {
     const parts = encodeAppendBatch(batch);
     const body = await ports.calls.call(known.node, REQUEST_APPEND, parts, deadline);
@@ -53,13 +47,15 @@ export async function appendToLeader(
 export function serveAppends(ports: FrontPorts): void {
   ports.calls.handle(REQUEST_APPEND, async (_from, body, deadline) => {
     const batch = decodeAppendBatch(body);
-    const partition = ports.partitions.get(batch.shard);
-    const answer =
-      partition === undefined
-        ? refusal('NOT_LEADER', `node ${ports.node} has no replica of shard ${batch.shard}`)
-        : await partition.append(batch, deadline);
-    return [encodeAppendAnswer(answer)];
+    return [encodeAppendAnswer(await appendHere(ports, batch, deadline))];
   });
+}
+
+function appendHere(ports: FrontPorts, batch: AppendBatch, deadline: number): Promise<AppendAnswer> {
+  const partition = ports.partitions.get(batch.shard);
+  if (partition !== undefined) return partition.append(batch, deadline);
+  const message = `node ${ports.node} has no open replica of shard ${batch.shard}`;
+  return Promise.resolve(refusal('NOT_LEADER', message));
 }
 
 /** An answer that can't be read leaves open what the leader did. */

@@ -8,7 +8,7 @@ import { FRAME_PING, frameHeader, type PeerLimits } from './outgoing-link.ts';
 /** What the owner of an incoming link is asked and told. */
 export interface IncomingLinkEvents {
   /** What to answer to a hello. */
-  readonly judge: (hello: Hello) => Welcome;
+  readonly judge: (hello: Hello) => Promise<Welcome>;
   /** The hello was accepted. */
   readonly greeted: (hello: Hello) => void;
   readonly frame: (from: Hello & { readonly purpose: Channel }, frame: Uint8Array) => void;
@@ -24,7 +24,9 @@ export class IncomingLink {
   readonly #events: IncomingLinkEvents;
   readonly #limits: PeerLimits;
   readonly #reader: FrameReader;
+  readonly #timeout: NodeJS.Timeout;
   #hello: Hello | null = null;
+  #judging = false;
   #closing = false;
   #reason: string | null = null;
 
@@ -33,20 +35,19 @@ export class IncomingLink {
     this.#events = events;
     this.#limits = limits;
     this.#reader = new FrameReader(HELLO_BYTES_MAX, (frame) => this.#onFrame(frame));
-    const timeout = setTimeout(() => this.#fail('no hello in time'), limits.connectMilliseconds);
+    this.#timeout = setTimeout(() => this.#fail('no hello in time'), limits.connectMilliseconds);
     socket.on('data', (chunk: Buffer) => {
       events.received(chunk.length);
       if (this.#closing) return;
       const wrong = this.#reader.push(chunk);
       if (wrong !== null) this.#fail(wrong);
-      else if (this.#hello !== null) clearTimeout(timeout);
     });
     socket.on('error', (error) => {
       this.#reason ??= error.message;
     });
     socket.on('end', () => socket.destroy());
     socket.on('close', () => {
-      clearTimeout(timeout);
+      clearTimeout(this.#timeout);
       events.closed(this.#hello, this.#reason);
     });
   }
@@ -64,8 +65,10 @@ export class IncomingLink {
   #onFrame(frame: Uint8Array): void {
     if (this.#closing) return;
     const hello = this.#hello;
-    if (hello === null) {
-      this.#greet(frame);
+    if (this.#judging) {
+      this.#fail('a frame before the hello was answered');
+    } else if (hello === null) {
+      void this.#greet(frame);
     } else if (frame[0] === FRAME_PING) {
       // A peer that sends pings but never reads their answers must not fill memory.
       if (this.#socket.writableLength < HELLO_BYTES_MAX) this.#write(frame);
@@ -76,13 +79,16 @@ export class IncomingLink {
     }
   }
 
-  #greet(frame: Uint8Array): void {
+  async #greet(frame: Uint8Array): Promise<void> {
     const hello = decodeHello(frame);
     if (typeof hello === 'string') {
       this.#fail(hello);
       return;
     }
-    const welcome = this.#events.judge(hello);
+    this.#judging = true;
+    const welcome = await this.#events.judge(hello);
+    this.#judging = false;
+    if (this.#closing || this.#socket.destroyed) return;
     this.#write(encodeWelcome(welcome));
     if (welcome.type === 'refused') {
       this.#reason = `refused node ${hello.node}: ${welcome.reason}`;
@@ -91,6 +97,7 @@ export class IncomingLink {
       return;
     }
     this.#hello = hello;
+    clearTimeout(this.#timeout);
     if (hello.purpose !== 'status') this.#reader.allow(this.#limits.frameBytesMax);
     this.#events.greeted(hello);
   }

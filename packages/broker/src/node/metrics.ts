@@ -4,6 +4,7 @@
  */
 import { META_SHARD, type NodeId, type PeerState, type Shard, type ShardHost } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
+import type { StorageStatistics } from '@seriatim/storage';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { LocalPartitions, MetaView } from '../contracts.ts';
 import type { ProduceCounters } from '../front/produce.ts';
@@ -18,6 +19,7 @@ export interface MetricSources {
   readonly peers: () => Iterable<{ readonly id: NodeId; readonly state: PeerState }>;
   readonly callsInFlight: () => number;
   readonly requestBytesInFlight: () => number;
+  readonly storage: () => StorageStatistics;
 }
 
 type Labels = Readonly<Record<string, string | number>>;
@@ -42,7 +44,7 @@ export class NodeMetrics {
     });
     this.#fsync = new Histogram({
       name: 'seriatim_fsync_duration_seconds',
-      help: 'Time of one write and fdatasync of the journal.',
+      help: 'Time of one fdatasync of the journal.',
       buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
       registers: [this.#registry],
     });
@@ -57,8 +59,8 @@ export class NodeMetrics {
     this.#refused.inc({ method: method.slice(method.lastIndexOf('/') + 1), code });
   }
 
-  /** A flush of the journal took this long. */
-  flushed(milliseconds: number): void {
+  /** A sync of the journal took this long. */
+  synced(milliseconds: number): void {
     this.#fsync.observe(milliseconds / 1_000);
   }
 
@@ -167,6 +169,22 @@ export class NodeMetrics {
       'Produce requests since the start.',
       () => produced().requests,
     );
+    this.#counter(
+      'seriatim_journal_flushes_total',
+      'Flushes of the journal.',
+      () => sources.storage().journal.flushes,
+    );
+    this.#counter(
+      'seriatim_journal_bytes_total',
+      'Bytes written to the journal.',
+      () => sources.storage().journal.bytes,
+    );
+    this.#gauge('seriatim_journal_file_bytes', 'Bytes of journal files on disk.', [], () => [
+      [{}, sources.storage().journalFileBytes],
+    ]);
+    this.#gauge('seriatim_free_bytes', 'Free bytes on the disk of the data directory.', [], () => [
+      [{}, sources.storage().freeBytes],
+    ]);
     this.#gauge('seriatim_calls_in_flight', 'Calls being handled, streams included.', [], () => [
       [{}, sources.callsInFlight()],
     ]);

@@ -21,11 +21,12 @@ export interface HostPort {
 /** What the links need to know of their node. */
 export interface PeerLinksOptions {
   readonly node: NodeId;
-  readonly bootNumber: number;
+  /** Asked for each connection. */
+  readonly bootNumber: () => number;
   readonly listen: HostPort;
   readonly limits: PeerLimits;
-  /** Says why a node that greets is not let in; null: it is. Asked with its boot number for each connection. */
-  readonly admit: (node: NodeId, bootNumber: number) => string | null;
+  /** Says why a node that greets is not let in; null: it is, and its boot number is remembered durably. Never rejects. */
+  readonly admit: (node: NodeId, bootNumber: number) => Promise<string | null>;
   /** Answers the question of a status connection; also before the cluster is formed. */
   readonly onStatus: (from: NodeId, question: Uint8Array) => Uint8Array;
   readonly log: (event: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -95,7 +96,7 @@ export class PeerLinks implements PeerTransport {
         address: () => peer.address,
         identity: () => ({
           node: this.#options.node,
-          bootNumber: this.#options.bootNumber,
+          bootNumber: this.#options.bootNumber(),
           clusterId: this.#clusterId,
         }),
         onState: (state, reason) => this.#onLinkState(node, peer, channel, state, reason),
@@ -125,7 +126,12 @@ export class PeerLinks implements PeerTransport {
   /** Asks a node's status over a connection of its own; never rejects. */
   status(address: HostPort, question: Uint8Array): Promise<StatusAnswer> {
     const { node, bootNumber, limits } = this.#options;
-    return askStatus(address, { node, bootNumber, clusterId: this.#clusterId }, question, limits);
+    return askStatus(
+      address,
+      { node, bootNumber: bootNumber(), clusterId: this.#clusterId },
+      question,
+      limits,
+    );
   }
 
   /** Lets the event loop poll its sockets until a round brings nothing, at most {@link DRAIN_ROUNDS_MAX} times. */
@@ -180,9 +186,9 @@ export class PeerLinks implements PeerTransport {
     this.#strangers.add(link);
   }
 
-  #judge(hello: Hello): Welcome {
+  async #judge(hello: Hello): Promise<Welcome> {
     const { node, bootNumber, admit, onStatus } = this.#options;
-    const accepted = { type: 'accepted', node, bootNumber, body: new Uint8Array(0) } as const;
+    const accepted = { type: 'accepted', node, bootNumber: bootNumber(), body: new Uint8Array(0) } as const;
     if (hello.purpose === 'status') return { ...accepted, body: onStatus(hello.node, hello.body) };
     if (hello.node === node) return { type: 'refused', reason: `node id ${node} is this node's own` };
     if (this.#clusterId === '') return { type: 'refused', reason: 'this node has no cluster yet' };
@@ -192,7 +198,7 @@ export class PeerLinks implements PeerTransport {
         reason: `cluster ${hello.clusterId}, this node belongs to ${this.#clusterId}`,
       };
     }
-    const reason = admit(hello.node, hello.bootNumber);
+    const reason = await admit(hello.node, hello.bootNumber);
     return reason === null ? accepted : { type: 'refused', reason };
   }
 

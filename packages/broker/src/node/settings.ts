@@ -67,7 +67,7 @@ export const settingsSchema: z.ZodType<Settings> = z.strictObject({
   raft: z
     .strictObject({
       electionTimeoutMilliseconds: whole(200, 60_000).default(1_000),
-      heartbeatMilliseconds: whole(20, 10_000).default(100),
+      heartbeatMilliseconds: whole(25, 10_000).default(100),
     })
     .prefault({}),
   retentionCheckMilliseconds: whole(100, 86_400_000).default(10_000),

@@ -25,14 +25,14 @@ interface Running {
 
 async function start(
   id: number,
-  options: { admit?: () => string | null; port?: number } = {},
+  options: { admit?: () => Promise<string | null>; port?: number } = {},
 ): Promise<Running> {
   const links = new PeerLinks({
     node: node(id),
-    bootNumber: 7,
+    bootNumber: () => 7,
     listen: { host: '127.0.0.1', port: options.port ?? 0 },
     limits,
-    admit: options.admit ?? (() => null),
+    admit: options.admit ?? (async () => null),
     onStatus: (from, question) => Buffer.from(`${from} asked ${Buffer.from(question).toString()}`),
     log: () => undefined,
   });
@@ -151,7 +151,7 @@ describe('peer links', () => {
 
   test('refuse another cluster, an unformed node, the own id and whoever is not admitted', async () => {
     const a = await start(1);
-    const b = await start(2, { admit: () => 'went back in time' });
+    const b = await start(2, { admit: async () => 'went back in time' });
     a.links.formed('c1');
     b.links.formed('c2');
     a.links.addPeer(node(2), { host: '127.0.0.1', port: b.port });
@@ -190,10 +190,10 @@ describe('peer links', () => {
     const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
     const links = new PeerLinks({
       node: node(1),
-      bootNumber: 1,
+      bootNumber: () => 1,
       listen: { host: '127.0.0.1', port: 0 },
       limits: { ...limits, pingMilliseconds: 10, pingsUnansweredMax: 3 },
-      admit: () => null,
+      admit: async () => null,
       onStatus: () => new Uint8Array(0),
       log: () => undefined,
     });
