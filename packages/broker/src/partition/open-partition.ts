@@ -31,6 +31,8 @@ export interface PartitionOptions {
   readonly retention: () => RetentionLimits;
   /** False while this node's clock is more than 10 s from the median of its peers': age decides nothing. */
   readonly clockTrusted: () => boolean;
+  /** False while this node's disk is too full to take records: DISK_FULL. */
+  readonly diskHasRoom: () => boolean;
   /** Opens the shard around the state machine: `spec => host.open(...)`. */
   readonly openShard: (stateMachine: StateMachine) => Promise<Shard>;
   readonly config?: PartitionConfig;
@@ -85,7 +87,8 @@ class LocalPartition implements OpenPartition {
       propose: (data, settle) => this.shard.propose(data, settle),
       read: (done) => this.shard.read(done),
     };
-    this.#leader = new PartitionLeader({ shard, state: this.state, clock, config });
+    const { diskHasRoom } = options;
+    this.#leader = new PartitionLeader({ shard, state: this.state, clock, config, diskHasRoom });
     this.state.listen({
       advanced: () => this.#waiters.advanced(this.state.nextOffset),
       removed: (_lowWatermark, firstIndex) => source.removeBefore(firstIndex),

@@ -19,6 +19,7 @@ import {
 } from './pending-batch.ts';
 
 const SWEEP_SLACK_MILLISECONDS = 1;
+const SWEEP_DELAY_MILLISECONDS_MAX = 60_000;
 
 /** What appending needs of the outside. */
 export interface PartitionLeaderOptions {
@@ -26,6 +27,8 @@ export interface PartitionLeaderOptions {
   readonly state: PartitionState;
   readonly clock: Clock;
   readonly config: PartitionConfig;
+  /** False while this node's disk is too full to take records. */
+  readonly diskHasRoom: () => boolean;
 }
 
 /** A proposal on its way. */
@@ -40,6 +43,7 @@ export class PartitionLeader implements Appender {
   readonly #shard: Pick<Shard, 'propose' | 'read'>;
   readonly #clock: Clock;
   readonly #config: PartitionConfig;
+  readonly #diskHasRoom: () => boolean;
   readonly #planner: EntryPlanner;
   readonly #queue: PendingBatch[] = [];
   #queueBytes = 0;
@@ -65,6 +69,7 @@ export class PartitionLeader implements Appender {
     this.#shard = options.shard;
     this.#clock = options.clock;
     this.#config = options.config;
+    this.#diskHasRoom = options.diskHasRoom;
     this.#planner = new EntryPlanner(options.state);
   }
 
@@ -76,6 +81,10 @@ export class PartitionLeader implements Appender {
   append(batch: AppendBatch, deadline: number): Promise<AppendAnswer> {
     if (this.#closed) return Promise.resolve(appendRefusal('SHUTTING_DOWN', 'the partition is closing here'));
     if (!this.#leadership.leads) return Promise.resolve(notLeader());
+    if (!this.#diskHasRoom()) {
+      const message = "the disk of the partition's leader is nearly full; free space or move the partition";
+      return Promise.resolve(appendRefusal('DISK_FULL', message));
+    }
     const bytesMax = this.#config.unansweredBytesMax;
     if (this.#unansweredBytes + batch.body.length > bytesMax && this.#unansweredBytes > 0) {
       const message = `${this.#unansweredBytes} bytes wait for this partition, the limit is ${bytesMax}; send later`;
@@ -258,7 +267,9 @@ export class PartitionLeader implements Appender {
     if (time >= this.#sweepAt) return;
     this.#cancelSweep();
     this.#sweepAt = time;
-    this.#cancelSweep = this.#clock.after(Math.max(0, time - this.#clock.now()), () => this.#sweep());
+    // Timers count to 2^31 milliseconds at most; one that comes too soon is set again.
+    const delay = Math.min(Math.max(0, time - this.#clock.now()), SWEEP_DELAY_MILLISECONDS_MAX);
+    this.#cancelSweep = this.#clock.after(delay, () => this.#sweep());
   }
 
   #sweep(): void {

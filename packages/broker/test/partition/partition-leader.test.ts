@@ -451,6 +451,15 @@ describe('a partition leader under load', () => {
     expect(await answer).toMatchObject({ code: 'NOT_LEADER', notApplied: true });
   });
 
+  it('refuses while the disk is nearly full', async () => {
+    const setup = await leading();
+    setup.diskHasRoom = false;
+    expect(await send(setup, [{ group: 'a', sequence: 1, values: ['1'] }])).toMatchObject({
+      code: 'DISK_FULL',
+      notApplied: true,
+    });
+  });
+
   it('refuses above the limit of unanswered bytes, and takes more when answers went out', async () => {
     const setup = await leading({ unansweredBytesMax: 1_000 });
     const big = [{ group: 'a', sequence: 1, values: ['v'.repeat(900)] }];

@@ -99,6 +99,7 @@ export class RaftPartition {
       source: new FakeSource(),
       retention: () => ({ retentionMilliseconds: 0, retentionBytes: 0 }),
       clockTrusted: () => true,
+      diskHasRoom: () => true,
       config: { ...defaultPartitionConfig, entriesInFlightMax: 4, entryBytesMax: 200 },
       openShard: (machine) =>
         host.open({

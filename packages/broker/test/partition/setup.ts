@@ -15,6 +15,7 @@ export interface Setup {
   readonly partition: OpenPartition;
   retention: RetentionLimits;
   clockTrusted: boolean;
+  diskHasRoom: boolean;
 }
 
 /** A partition on a shard that a test drives by hand. */
@@ -22,7 +23,11 @@ export async function setUp(config: Partial<PartitionConfig> = {}): Promise<Setu
   const clock = new FakeClock();
   const source = new FakeSource();
   const found: { shard?: FakeShard } = {};
-  const holder = { retention: { retentionMilliseconds: 0, retentionBytes: 0 }, clockTrusted: true };
+  const holder = {
+    retention: { retentionMilliseconds: 0, retentionBytes: 0 },
+    clockTrusted: true,
+    diskHasRoom: true,
+  };
   const partition = await openPartition({
     shard: 7 as FakeShard['id'],
     topic: 1 as TopicId,
@@ -31,6 +36,7 @@ export async function setUp(config: Partial<PartitionConfig> = {}): Promise<Setu
     source,
     retention: () => holder.retention,
     clockTrusted: () => holder.clockTrusted,
+    diskHasRoom: () => holder.diskHasRoom,
     openShard: (machine) => {
       found.shard = new FakeShard(machine);
       return Promise.resolve(found.shard);
