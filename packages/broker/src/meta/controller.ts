@@ -1,5 +1,5 @@
 /** What the meta leader does by itself: it forms the cluster's record, drives operations forward and spreads leaders. */
-import { type Clock, META_SHARD, type NodeId } from '@seriatim/multiraft';
+import { type Clock, META_SHARD, type NodeId, type ShardId } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import type { ReplicaId } from '@seriatim/raft';
 import type { LeaderDirectory, ReplicaPlacement } from '../contracts.ts';
@@ -38,6 +38,11 @@ export interface ControllerOptions {
   readonly roundMilliseconds?: number;
   /** Milliseconds that a question or command of a round may take (5,000). */
   readonly stepMilliseconds?: number;
+}
+
+interface Members {
+  readonly voters: readonly ReplicaId[];
+  readonly learners: readonly ReplicaId[];
 }
 
 /**
@@ -156,15 +161,9 @@ export class Controller {
   async #driveReplace(operation: ReplaceReplicasOperation): Promise<void> {
     for (const replacement of operation.replacements) {
       if (replacement.done || !this.#active) continue;
-      const leader = this.#options.leaders.leader(replacement.shard);
       const members = this.#members(replacement);
-      if (leader === undefined) continue;
-      const answer =
-        members === null
-          ? null
-          : await this.#ask(leader.node, { type: 'converge', shard: replacement.shard, ...members });
       // A topic deleted meanwhile has no members: nothing is left to replace.
-      if (members !== null && answer?.done !== true) continue;
+      if (members !== null && !(await this.#converge(replacement.shard, members))) continue;
       await this.#submit({
         type: 'replicaReplaced',
         operation: operation.id,
@@ -174,8 +173,16 @@ export class Controller {
     }
   }
 
+  /** Asks the shard's leader for the next step; true when its members are as placed. */
+  async #converge(shard: ShardId, members: Members): Promise<boolean> {
+    const leader = this.#options.leaders.leader(shard);
+    if (leader === undefined) return false;
+    const answer = await this.#ask(leader.node, { type: 'converge', shard, ...members });
+    return answer?.done === true;
+  }
+
   /** Members that the shard shall have, as placed; null: the shard is gone. */
-  #members({ shard }: Replacement): { readonly voters: ReplicaId[]; readonly learners: ReplicaId[] } | null {
+  #members({ shard }: Replacement): Members | null {
     const { state } = this.#options;
     const ids = (placed: readonly ReplicaPlacement[]): ReplicaId[] => placed.map(({ replica }) => replica);
     if (shard === META_SHARD) {

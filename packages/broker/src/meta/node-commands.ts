@@ -4,7 +4,14 @@ import type { ReplicaId } from '@seriatim/raft';
 import type { ReplicaPlacement } from '../contracts.ts';
 import { MetaFormatError } from './fields.ts';
 import { DONE, type MetaTables } from './meta-tables.ts';
-import { FEATURE_LEVEL, type MetaCommand, type MetaResult, NODE_ID_MAX, type Replacement } from './model.ts';
+import {
+  FEATURE_LEVEL,
+  type MetaCommand,
+  type MetaResult,
+  NODE_ID_MAX,
+  PRODUCER_BLOCK_MAX,
+  type Replacement,
+} from './model.ts';
 import { nextOperation } from './topic-commands.ts';
 
 type Of<T extends MetaCommand['type']> = Extract<MetaCommand, { readonly type: T }>;
@@ -61,6 +68,13 @@ export function raiseFeatureLevel(tables: MetaTables, command: Of<'raiseFeatureL
 
 /** Hands out a block of producer ids. */
 export function reserveProducerIds(tables: MetaTables, command: Of<'reserveProducerIds'>): MetaResult {
+  if (command.count < 1 || command.count > PRODUCER_BLOCK_MAX) {
+    return {
+      type: 'refused',
+      code: 'INVALID_REQUEST',
+      message: `${command.count} producer ids asked for; allowed are 1 to ${PRODUCER_BLOCK_MAX}`,
+    };
+  }
   const first = tables.next.producer;
   tables.next.producer += command.count;
   return { type: 'producerIds', first, count: command.count };

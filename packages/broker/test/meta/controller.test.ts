@@ -1,3 +1,4 @@
+import type { NodeId } from '@seriatim/multiraft';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { REQUEST_META_ADMIN, type TopicView } from '../../src/contracts.ts';
 import { FakeCluster } from './cluster.ts';
@@ -89,6 +90,35 @@ describe('controller', () => {
     await cluster.clock.advance(1_000);
     expect(cluster.open.get(3)?.size).toBe(0);
     expect(operations()).toEqual(['createTopic done', 'deleteTopic done']);
+  });
+
+  test('a replacement whose topic is deleted meanwhile ends', async () => {
+    cluster.electionsHeld = true;
+    const creation = createTopic(1, 'orders', 2).catch((error: unknown) => error);
+    await cluster.clock.advance(300);
+    cluster.network.cut.add(3);
+    await cluster
+      .service(1)
+      .client.submit(
+        { type: 'replaceReplicas', node: 3 as NodeId, token: 'lost', time: 1 },
+        cluster.clock.now() + 1_000,
+      );
+    await cluster.clock.advance(500);
+    expect(operations()).toContain('replaceReplicas running');
+    cluster.network.cut.clear();
+    await cluster.service(1).admin.deleteTopic('orders', cluster.clock.now() + 1_000);
+    await cluster.clock.advance(1_000);
+    expect(await creation).toMatchObject({ code: 'UNKNOWN_TOPIC' });
+    const [operation] = cluster.meta
+      .state(1)
+      .operations()
+      .filter(({ kind }) => kind === 'replaceReplicas');
+    if (operation?.kind !== 'replaceReplicas') throw new Error('no operation');
+    expect(operation.replacements.map(({ shard, done }) => [shard, done])).toEqual([
+      [1, false],
+      [2, true],
+      [3, true],
+    ]);
   });
 
   test('leaders go back to a node that was away, and then stay', async () => {

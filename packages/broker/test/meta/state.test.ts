@@ -209,6 +209,13 @@ describe('nodes', () => {
     });
   });
 
+  test.each([0, 1_000_001])('%d producer ids at once are refused', (count) => {
+    expect(run({ type: 'reserveProducerIds', count })).toMatchObject({
+      type: 'refused',
+      code: 'INVALID_REQUEST',
+    });
+  });
+
   test('a node that lost its disk gets new ids for all its replicas, the meta replica first', () => {
     const topic = create('orders', 3, 3);
     const result = run({ type: 'replaceReplicas', node: 2 as NodeId, token: 'r', time: 1 });
