@@ -9,7 +9,6 @@ export { defaultPartitionConfig, type PartitionConfig } from './config.ts';
 export { type OpenPartition, openPartition, type PartitionOptions } from './open-partition.ts';
 export type { RecordSource } from './record-source.ts';
 export type { RetentionLimits } from './retention.ts';
-export { segmentSource } from './segment-source.ts';
 export {
   decodeGroupStatuses,
   decodeGroupStatusRequest,

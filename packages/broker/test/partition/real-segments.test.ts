@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NodeId, ShardId } from '@seriatim/multiraft';
 import type { Index, ReplicaId, Term } from '@seriatim/raft';
-import { nodeFileSystem, openLevelStore, openNodeStore, type SegmentReader } from '@seriatim/storage';
+import { nodeFileSystem, openLevelStore, openNodeStore } from '@seriatim/storage';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RealClock } from '../../src/node/real-clock.ts';
+import { segmentSource } from '../../src/node/segment-source.ts';
 import { defaultPartitionConfig } from '../../src/partition/config.ts';
 import { groupNames } from '../../src/partition/group-names.ts';
 import { PartitionReader } from '../../src/partition/partition-reader.ts';
 import { PartitionState } from '../../src/partition/partition-state.ts';
-import { segmentSource } from '../../src/partition/segment-source.ts';
 import { batch, contents } from './batches.ts';
 import { setUp } from './setup.ts';
 
@@ -67,7 +67,7 @@ describe('a partition whose records lie in real segments', () => {
       state.apply([entry]);
       store.committed(SHARD, [entry], (one) => state.describe(one));
     }
-    const source = segmentSource(store.segments, SHARD);
+    const source = segmentSource(store.segments, SHARD, () => {});
     const reader = new PartitionReader({ state, source, config: defaultPartitionConfig });
     const read = async (offset: number, group: string | null): Promise<string[]> => {
       const found: string[] = [];
@@ -97,16 +97,5 @@ describe('a partition whose records lie in real segments', () => {
     await expect(reader.read(0, 100, null)).rejects.toMatchObject({ code: 'NOT_READY' });
     expect(await read(views[2]?.nextOffset ?? 0, null)).toEqual(everything.slice(views[2]?.nextOffset));
     await store.close();
-  });
-
-  it('is not read where its bytes are damaged', async () => {
-    const damaged = { type: 'damaged', reason: 'segment 1' } as const;
-    const reader = {
-      readByOffset: () => Promise.resolve(damaged),
-      readGroup: () => Promise.resolve(damaged),
-    } as Partial<SegmentReader> as SegmentReader;
-    const source = segmentSource(reader, SHARD);
-    await expect(source.read(5, 100)).rejects.toMatchObject({ code: 'NOT_READY' });
-    await expect(source.readGroup(1, 5, 100)).rejects.toMatchObject({ code: 'NOT_READY' });
   });
 });
