@@ -4,13 +4,7 @@ import { createInterface } from 'node:readline';
 import { defaultPeerLimits, PeerLinks, RealClock } from '@seriatim/broker';
 import { defaultHostConfig, MultiRaft, type NodeId, type Shard, type ShardId } from '@seriatim/multiraft';
 import type { ReplicaId } from '@seriatim/raft';
-import {
-  defaultStorageConfig,
-  type FileSystem,
-  levelStore,
-  NodeFileSystem,
-  NodeStore,
-} from '@seriatim/storage';
+import { type FileSystem, nodeFileSystem, openLevelStore, openNodeStore } from '@seriatim/storage';
 import { type ToyAnswer, type ToyRequest, toyShards } from './line-client.ts';
 import { ToyMachine } from './toy-machine.ts';
 
@@ -29,7 +23,6 @@ const mebibyte = 1024 * 1024;
 
 /** Small, so that journal files, segments and images turn over many times in the seconds between two power cuts. */
 const storage = {
-  ...defaultStorageConfig,
   journalFileBytes: 4 * mebibyte,
   journalBytesMax: 16 * mebibyte,
   checkpointBytes: mebibyte / 2,
@@ -73,21 +66,27 @@ interface ToyShard {
 }
 
 async function open(): Promise<ReadonlyMap<number, ToyShard>> {
-  const files = new NodeFileSystem();
-  const { store, recovered, identity } = await NodeStore.open({
+  const files = nodeFileSystem();
+  const opened = await openNodeStore({
     directory: settings.directory,
+    node: self,
     files: settings.withoutSync ? withoutSync(files) : files,
-    openImages: levelStore,
+    openImages: openLevelStore,
     clock,
+    random: Math.random,
     config: storage,
     onFault: (error) => fail('the disk failed', error),
   });
+  // A real node would start over as another replica; here nothing may ever be lost.
+  if (opened.type === 'lost') return fail('its journal is lost', opened.reason);
+  if (opened.damaged.length > 0) return fail('its images are damaged', opened.damaged[0]?.reason);
+  const { store, recovered, identity } = opened;
   const links = new PeerLinks({
     node: self,
-    bootNumber: identity.bootNumber,
+    bootNumber: () => identity.bootNumber,
     listen: { host: '127.0.0.1', port: settings.peerPorts[self - 1] ?? 0 },
     limits: defaultPeerLimits,
-    admit: () => null,
+    admit: async () => null,
     onStatus: () => new Uint8Array(0),
     log: () => {},
   });
