@@ -4,8 +4,8 @@ import type { Message } from '../src/index.ts';
 import { encodeConfiguration } from '../src/index.ts';
 import { exchange } from './mistakes.ts';
 import { Network } from './network.ts';
-import { bytes, configurationOf } from './replica.ts';
-import { diskOf } from './words.ts';
+import { bytes, configurationOf, type Replica } from './replica.ts';
+import { diskOf, granted } from './words.ts';
 
 const three = configurationOf([1, 2, 3]);
 const small = fc.nat({ max: 8 });
@@ -92,7 +92,7 @@ test('no message of a peer, however senseless, makes the core throw', () => {
               replica.raft.tick();
             }
           } else if (next === 'campaign') {
-            replica.raft.campaign();
+            campaign(network, replica);
           } else if (next === 'propose') {
             replica.raft.propose(bytes('z'));
           } else if (next === 'read') {
@@ -107,3 +107,15 @@ test('no message of a peer, however senseless, makes the core throw', () => {
     { numRuns: 3_000 },
   );
 });
+
+/** Campaigns and is granted everything, so that senseless messages also meet candidates and leaders. */
+function campaign(network: Network, replica: Replica): void {
+  replica.raft.campaign();
+  for (const preVote of [true, false]) {
+    replica.work();
+    replica.completeWrites();
+    const { term, role } = replica.raft.status();
+    const voted = role === 'preCandidate' ? term + 1 : term;
+    exchange(network, replica, granted({ from: 2, to: 1, term: voted }, preVote));
+  }
+}

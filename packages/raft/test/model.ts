@@ -20,6 +20,57 @@ export interface ModelReport {
   readonly reads: number;
 }
 
+/** Upper ends of the dice for each kind of event; the rest of 1 is left to changes of members. */
+interface Profile {
+  readonly deliver: number;
+  readonly tick: number;
+  readonly write: number;
+  readonly propose: number;
+  readonly disturb: number;
+  readonly ask: number;
+  readonly checkpoint: number;
+  /** Share of messages delivered in order. */
+  readonly inOrder: number;
+  /** Connections to leaders count as refused, so that nobody waits for a leader that was just heard. */
+  readonly unruly: boolean;
+}
+const calm: Profile = {
+  deliver: 0.42,
+  tick: 0.62,
+  write: 0.78,
+  propose: 0.94,
+  disturb: 0.955,
+  ask: 0.975,
+  checkpoint: 0.985,
+  inOrder: 0.8,
+  unruly: false,
+};
+/** Leaders change all the time, crashes are frequent. */
+const storm: Profile = {
+  ...calm,
+  deliver: 0.5,
+  tick: 0.62,
+  write: 0.76,
+  propose: 0.88,
+  disturb: 0.92,
+  ask: 0.97,
+  unruly: true,
+};
+/** Messages linger and overtake each other, disks are slow. */
+const tangle: Profile = {
+  ...calm,
+  deliver: 0.5,
+  tick: 0.6,
+  write: 0.68,
+  propose: 0.86,
+  disturb: 0.89,
+  ask: 0.93,
+  checkpoint: 0.97,
+  inOrder: 0.3,
+  unruly: true,
+};
+const profiles = [calm, storm, tangle];
+
 interface ReadExpectation {
   readonly replica: ReplicaId;
   /** Highest index applied anywhere when the read began. */
@@ -47,11 +98,15 @@ export class Model implements World {
   #readsConfirmed = 0;
   #imagesSent = 0;
   #counter = 0;
+  /** Messages that were delivered before; some come again much later. */
+  readonly #past: Message[] = [];
+  readonly #profile: Profile;
 
   constructor(library: Library, options: ModelOptions) {
     this.library = library;
     this.#options = options;
     this.#random = seededRandom(options.seed);
+    this.#profile = profiles[options.seed % profiles.length] ?? calm;
     this.#voters = 3 + (options.seed % 3 === 0 ? 2 : 0);
     const initial = Array.from({ length: this.#voters }, (_, i) => i + 1);
     const total = this.#voters + (options.membership ? 2 : 0);
@@ -62,6 +117,8 @@ export class Model implements World {
         appendBytesMax: 40,
         inflightMessagesMax: 4,
         inflightBytesMax: 200,
+        electionTimeoutTicks: 6,
+        heartbeatTicks: 2,
       };
       this.#replicas.push(
         new Replica(id, this, settings, configurationOf(id <= this.#voters ? initial : [])),
@@ -69,6 +126,9 @@ export class Model implements World {
     }
     for (const replica of this.#replicas) {
       replica.holdWrites = true;
+      if (this.#profile.unruly) {
+        this.#unrule(replica);
+      }
     }
   }
 
@@ -121,21 +181,23 @@ export class Model implements World {
   #event(): void {
     const replica = this.#pick();
     const dice = this.#random();
-    if (dice < 0.42) {
+    const profile = this.#profile;
+    // A backlog would make every message stale and nothing would happen any more.
+    if (dice < profile.deliver || this.#queue.length > 20 + this.#random() * 40) {
       this.#deliver();
       return;
     }
-    if (dice < 0.62) {
+    if (dice < profile.tick) {
       replica.raft.tick();
-    } else if (dice < 0.78) {
+    } else if (dice < profile.write) {
       replica.completeWrites(1 + Math.floor(this.#random() * 3));
-    } else if (dice < 0.94) {
+    } else if (dice < profile.propose) {
       this.#propose(this.#random() < 0.9 ? (this.#leader() ?? replica) : replica);
-    } else if (dice < 0.955) {
+    } else if (dice < profile.disturb) {
       this.#disturb();
-    } else if (dice < 0.975) {
+    } else if (dice < profile.ask) {
       this.#ask(replica);
-    } else if (dice < 0.985) {
+    } else if (dice < profile.checkpoint) {
       replica.checkpoint(Math.max(1, replica.raft.status().applied - Math.floor(this.#random() * 10)));
     } else if (this.#options.membership) {
       this.#changeMembers();
@@ -152,7 +214,12 @@ export class Model implements World {
   }
 
   #deliver(): void {
-    const position = this.#random() < 0.8 ? 0 : Math.floor(this.#random() * this.#queue.length);
+    const position =
+      this.#random() < this.#profile.inOrder ? 0 : Math.floor(this.#random() * this.#queue.length);
+    if (this.#random() < 0.03) {
+      this.#redeliver();
+      return;
+    }
     const message = this.#queue[position];
     if (message === undefined) {
       return;
@@ -163,8 +230,27 @@ export class Model implements World {
     }
     if (fate > 0.08) {
       const to = this.#get(message.to);
+      this.#past.push(message);
       to.raft.step(message);
       this.#after(to);
+    }
+  }
+
+  /** A message of long ago comes again. */
+  #redeliver(): void {
+    const message = this.#past[Math.floor(this.#random() * this.#past.length)];
+    // An image is named by a request but handed over by the driver, which never repeats it.
+    if (message !== undefined && message.type !== 'snapshotRequest') {
+      const to = this.#get(message.to);
+      to.raft.step(message);
+      this.#after(to);
+    }
+  }
+
+  /** Each replica may campaign at any time and is heeded. */
+  #unrule(replica: Replica): void {
+    for (const other of this.#replicas) {
+      replica.raft.nodeRefused(other.id, true);
     }
   }
 
@@ -176,10 +262,17 @@ export class Model implements World {
   #disturb(): void {
     const dice = this.#random();
     if (dice < 0.4) {
-      const replica = this.#pick();
+      // Best in the moment that hurts most: with term or vote on the way to the disk.
+      const torn = this.#replicas.find(({ pendingWrites }) =>
+        pendingWrites.some((w) => w.hardState !== null),
+      );
+      const replica = (this.#random() < 0.5 ? torn : this.#leader()) ?? this.#pick();
       replica.restart();
+      if (this.#profile.unruly) {
+        this.#unrule(replica);
+      }
       this.#positions.delete(replica.id);
-    } else if (dice < 0.7) {
+    } else if (dice < 0.55) {
       const side = new Set(this.#replicas.filter(() => this.#random() < 0.4).map((replica) => replica.id));
       const oneWay = this.#random() < 0.3;
       this.#isCut = (message) =>
@@ -192,16 +285,18 @@ export class Model implements World {
   #ask(replica: Replica): void {
     const dice = this.#random();
     const other = this.#pick().id;
-    if (dice < 0.6) {
+    if (dice < 0.4) {
       this.#counter++;
-      if (replica.raft.read(this.#counter) === null) {
-        this.#reads.set(this.#counter, { replica: replica.id, floor: this.#committedMax });
+      const leaders = this.#replicas.filter(({ raft }) => raft.status().role === 'leader');
+      const asked = leaders[Math.floor(this.#random() * leaders.length)] ?? replica;
+      if (asked.raft.read(this.#counter) === null) {
+        this.#reads.set(this.#counter, { replica: asked.id, floor: this.#committedMax });
       }
-    } else if (dice < 0.7) {
-      replica.raft.transfer(other);
-    } else if (dice < 0.8) {
+    } else if (dice < 0.55) {
+      (this.#leader() ?? replica).raft.transfer(other);
+    } else if (dice < 0.65) {
       replica.raft.paused();
-    } else if (dice < 0.95) {
+    } else if (dice < 0.75) {
       replica.raft.nodeRefused(other, this.#random() < 0.5);
     } else {
       replica.raft.campaign();
