@@ -21,7 +21,9 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#bytes[this.#take(1)] = value;
+    // In two steps: taking may move to a larger buffer, and the left side of an assignment is looked up first.
+    const position = this.#take(1);
+    this.#bytes[position] = value;
     return this;
   }
 
