@@ -85,6 +85,17 @@ describe('Admin', () => {
     expect(clock.now() - started).toBeLessThanOrEqual(1000);
   });
 
+  it('asks the node that a refusal names next', async () => {
+    const { clock, admin, hooks, transport } = setUp();
+    const asked: string[] = [];
+    hooks.after = () => {
+      if (asked.length < 4) throw new RefusalError('NO_META_LEADER', 'elsewhere', { leaderAddress: 'n:2' });
+    };
+    transport.onCall = (address) => asked.push(address);
+    await clock.until(admin.listTopics());
+    expect(asked.slice(1)).toEqual(['n:2', 'n:2', 'n:2']);
+  });
+
   it('tells brokers with ordered messages from those without', async () => {
     const { clock, admin } = setUp();
     expect(await clock.until(admin.supports('ORDERED_PRODUCE'))).toBe(false);

@@ -157,8 +157,8 @@ export class FakeBroker {
   }
 
   /** Handles a request that reached `node`. */
-  orderedProduce(node: number, bytes: Buffer): Buffer {
-    const walked = this.#walker.orderedProduce(bytes);
+  orderedProduce(node: number, request: Buffer): Buffer {
+    const walked = this.#walker.orderedProduce(Buffer.from(request));
     this.requests.push({ node, walked });
     const topic = this.topic(walked.topic);
     const { count } = walked;

@@ -28,6 +28,9 @@ export class FakeTransport implements BrokerTransport {
   latency: () => number = () => 2;
   /** Called before the broker handles a request: throw to refuse the whole of it. */
   beforeProduce: (address: string, bytes: Buffer) => void = () => {};
+  onCall: (address: string) => void = () => {};
+  /** Responses that readers have taken. */
+  fetched = 0;
   fetches: { readonly address: string; readonly request: FetchRequest }[] = [];
   /** Fetch streams break after that many responses. */
   breakFetchAfter: () => number = () => Number.POSITIVE_INFINITY;
@@ -58,6 +61,7 @@ export class FakeTransport implements BrokerTransport {
     request: SmallCalls[Name][0],
     address: string,
   ): Promise<SmallCalls[Name][1]> {
+    this.onCall(address);
     await this.#clock.sleep(1);
     this.#requireUp(address);
     const broker = this.#broker;
@@ -86,8 +90,6 @@ export class FakeTransport implements BrokerTransport {
 
   async #produce(node: number, address: string, bytes: Buffer, timeout: number): Promise<Buffer> {
     const fate = this.fate(address, bytes);
-    // The client may use its memory again as soon as it is answered; a late request must not see that.
-    const sent = Buffer.from(bytes);
     this.inFlightMax = Math.max(this.inFlightMax, ++this.inFlight);
     this.bytesInFlight += bytes.length;
     this.bytesInFlightMax = Math.max(this.bytesInFlightMax, this.bytesInFlight);
@@ -98,9 +100,10 @@ export class FakeTransport implements BrokerTransport {
       if (fate === 'request lost')
         throw new UnreachableError('PEER_UNREACHABLE', 'lost', { outcome: 'unknown' });
       if (fate === 'late') {
+        // As if gRPC still held the bytes: memory of a call that failed must not be used again.
         this.#clock.schedule(timeout * 2, () => {
           try {
-            this.#broker.orderedProduce(node, sent);
+            this.#broker.orderedProduce(node, bytes);
           } catch {
             // Nobody waits for it.
           }
@@ -108,8 +111,8 @@ export class FakeTransport implements BrokerTransport {
         await this.#clock.sleep(timeout);
         throw new UnreachableError('DEADLINE', 'no answer', { outcome: 'unknown' });
       }
-      this.beforeProduce(address, sent);
-      const answer = this.#broker.orderedProduce(node, sent);
+      this.beforeProduce(address, bytes);
+      const answer = this.#broker.orderedProduce(node, bytes);
       await this.#clock.sleep(this.latency() / 2);
       if (fate === 'answer lost')
         throw new UnreachableError('PEER_UNREACHABLE', 'broken', { outcome: 'unknown' });
@@ -140,6 +143,7 @@ export class FakeTransport implements BrokerTransport {
         if (request.untilEnd && (response === null || offset >= end)) return null;
         if (response !== null) {
           offset = response.next;
+          this.fetched++;
           return response.bytes;
         }
         await this.#clock.sleep(5);

@@ -114,6 +114,7 @@ describe('Reader', () => {
     expect(first.done).toBe(false);
     // Each of the three partitions waits with one batch in its hand.
     expect(transport.fetches).toHaveLength(3);
+    expect(transport.fetched).toBeLessThanOrEqual(5);
     await clock.until(messages.return());
   });
 
