@@ -4,6 +4,9 @@ import type { Clock, PeerTransport } from './ports.ts';
 /** After this a pause is over even if the transport never said that it is drained. */
 const DRAIN_MILLISECONDS_MAX = 1_000;
 
+/** A timer that fires so much too early counts as on time: timers and clocks are rounded differently. */
+const EARLY_MILLISECONDS = 0.5;
+
 /** What the pulse needs and tells. */
 export interface PulseOptions {
   readonly clock: Clock;
@@ -71,7 +74,7 @@ export class Pulse {
       return;
     }
     const { tickMilliseconds, onTicks } = this.#options;
-    const count = Math.floor(late / tickMilliseconds) + 1;
+    const count = Math.floor((late + EARLY_MILLISECONDS) / tickMilliseconds) + 1;
     if (count > 0) {
       this.#tickedAt += count * tickMilliseconds;
       onTicks(count);

@@ -133,6 +133,12 @@ export class ShardRunner implements Shard {
     return refusal;
   }
 
+  campaign(): void {
+    if (this.#closed) return;
+    this.#core.campaign();
+    this.#host.wake(this);
+  }
+
   leadsForSure(): boolean {
     return (
       !this.#closed &&

@@ -1,2 +1,14 @@
-export { History } from './history.ts';
 export type { Finding, HistoryRecord, Receipt, Verdict } from './history.ts';
+export { History } from './history.ts';
+export type { NetworkWeather } from './simulation/network.ts';
+export { FAIR_WEATHER, SimulatedNetwork } from './simulation/network.ts';
+export type { PlainLogStoreOptions } from './simulation/plain-log-store.ts';
+export { PlainDisk, PlainLogStore } from './simulation/plain-log-store.ts';
+export { Random } from './simulation/random.ts';
+export { Scheduler } from './simulation/scheduler.ts';
+export type { DiskSpeed } from './simulation/simulated-disk.ts';
+export { FAST_DISK, SimulatedDisk, SLOW_DISK } from './simulation/simulated-disk.ts';
+export { SimulatedFileSystem } from './simulation/simulated-file-system.ts';
+export { SimulatedProcess } from './simulation/simulated-process.ts';
+export type { SimulationOptions, SimulationResult } from './simulation/simulation.ts';
+export { simulate } from './simulation/simulation.ts';
