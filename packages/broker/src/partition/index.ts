@@ -6,9 +6,8 @@ export {
   encodeAppendBatch,
 } from './append-codec.ts';
 export { defaultPartitionConfig, type PartitionConfig } from './config.ts';
-export { type OpenPartition, openPartition, type PartitionOptions } from './open-partition.ts';
+export { type OpenPartition, openPartition } from './open-partition.ts';
 export type { RecordSource } from './record-source.ts';
-export type { RetentionLimits } from './retention.ts';
 export {
   decodeGroupStatuses,
   decodeGroupStatusRequest,
