@@ -72,6 +72,9 @@ export class Raft {
     if (message.to !== core.id || message.from === core.id) {
       return;
     }
+    if (message.from === NO_REPLICA && message.type !== 'snapshotRequest') {
+      return;
+    }
     if (message.term < core.term) {
       answerStale(core, message);
     } else if (message.term === core.term || adoptTerm(core, message)) {

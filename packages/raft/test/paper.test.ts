@@ -3,7 +3,7 @@ import { exchange, work } from './mistakes.ts';
 import { Network } from './network.ts';
 import { seededRandom } from './random.ts';
 import { bytes, configurationOf, type Replica, replicaId } from './replica.ts';
-import { append, diskOf, granted, heartbeat, voteRequest } from './words.ts';
+import { append, diskOf, granted, heartbeat, image, voteRequest } from './words.ts';
 
 const three = configurationOf([1, 2, 3]);
 const five = configurationOf([1, 2, 3, 4, 5]);
@@ -317,6 +317,18 @@ describe('7 log compaction', () => {
     network.tick(6);
     expect(network.get(3).state).toEqual(['a', 'b', 'c', 'd']);
     expect(network.get(3).disk.image.index).toBe(4);
+  });
+
+  test('an image that is complete after its leader was lost is taken, and the timer runs on', () => {
+    const network = new Network(0);
+    const follower = network.add(3, diskOf([1], three, 2));
+    for (let tick = 0; tick < 9; tick++) {
+      follower.raft.tick();
+    }
+    expect(exchange(network, follower, image({ from: 0, to: 3, term: 2 }, [5, 2], three))).toEqual([]);
+    expect(follower.raft.status()).toMatchObject({ commit: 5, applied: 5, leader: 0 });
+    follower.raft.tick();
+    expect(follower.raft.status().role).toBe('preCandidate');
   });
 
   test('an image carries the members as of its index', () => {
