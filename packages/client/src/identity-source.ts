@@ -4,7 +4,9 @@ import type { ProducerIdentity } from './lane.ts';
 
 /** Not idempotent: the broker keeps no sequence of these messages. */
 const ANONYMOUS: ProducerIdentity = { producerId: 0, epoch: 0 };
-const ATTEMPT_MILLISECONDS = 5000;
+/** One question for an id, and how long it is repeated before the producer looks whether it is still wanted. */
+const ATTEMPT_MILLISECONDS = 1000;
+const ROUND_MILLISECONDS = 5000;
 
 /** The producer's identity, got when first needed and replaced when a lane cannot go on with it. */
 export class IdentitySource {
@@ -32,11 +34,15 @@ export class IdentitySource {
     if (this.#current !== null && this.#current !== spoiled) return;
     this.#asking = true;
     this.#cluster
-      .retrying(
-        'InitProducer',
-        { timeoutMilliseconds: ATTEMPT_MILLISECONDS },
-        ({ connection, timeoutMilliseconds }) => connection.call('InitProducer', {}, timeoutMilliseconds),
-      )
+      .retrying('InitProducer', { timeoutMilliseconds: ROUND_MILLISECONDS }, async ({ connection }) => {
+        try {
+          return await connection.call('InitProducer', {}, ATTEMPT_MILLISECONDS);
+        } catch (error) {
+          // Known at once, so that a call which is given up meanwhile can say why.
+          this.error = toSeriatimError(error);
+          throw error;
+        }
+      })
       .then(
         (identity) => {
           this.error = null;

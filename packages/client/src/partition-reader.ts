@@ -96,7 +96,7 @@ export class PartitionReader {
     this.#stream = stream;
     try {
       for (;;) {
-        const bytes = await stream.next();
+        const bytes = await this.#inTime(stream);
         if (bytes === null || this.#closed) return;
         onResponse();
         const response = decodeFetchResponse(bytes);
@@ -113,6 +113,24 @@ export class PartitionReader {
     } finally {
       stream.cancel();
       this.#stream = null;
+    }
+  }
+
+  /** A stream that is to end gives something all the time; one that waits at the end may be silent for ever. */
+  async #inTime(stream: IncomingStream<Buffer>): Promise<Buffer | null> {
+    if (!this.#read.untilEnd) return stream.next();
+    const { timeoutMilliseconds } = this.#read;
+    let cancelTimer = (): void => {};
+    const silence = new Promise<never>((_, reject) => {
+      cancelTimer = this.#cluster.clock.schedule(timeoutMilliseconds, () => {
+        reject(new UnreachableError('DEADLINE', `nothing came within ${timeoutMilliseconds} ms`));
+        stream.cancel();
+      });
+    });
+    try {
+      return await Promise.race([stream.next(), silence]);
+    } finally {
+      cancelTimer();
     }
   }
 

@@ -28,7 +28,9 @@ export class FakeTransport implements BrokerTransport {
   latency: () => number = () => 2;
   /** Called before the broker handles a request: throw to refuse the whole of it. */
   beforeProduce: (address: string, bytes: Buffer) => void = () => {};
-  onCall: (address: string) => void = () => {};
+  /** Fetch streams say nothing. */
+  silent = false;
+  onCall: (address: string, name: keyof SmallCalls) => void = () => {};
   /** Responses that readers have taken. */
   fetched = 0;
   fetches: { readonly address: string; readonly request: FetchRequest }[] = [];
@@ -61,7 +63,7 @@ export class FakeTransport implements BrokerTransport {
     request: SmallCalls[Name][0],
     address: string,
   ): Promise<SmallCalls[Name][1]> {
-    this.onCall(address);
+    this.onCall(address, name);
     await this.#clock.sleep(1);
     this.#requireUp(address);
     const broker = this.#broker;
@@ -135,6 +137,7 @@ export class FakeTransport implements BrokerTransport {
       for (;;) {
         if (cancelled) return null;
         this.#requireUp(address);
+        if (this.silent) await this.#clock.sleep(60_000);
         if (left-- <= 0) throw new UnreachableError('PEER_UNREACHABLE', 'broken', { outcome: 'unknown' });
         const { records } = this.#broker.partition(request.topic, request.partition);
         offset ??= records.length;

@@ -167,6 +167,19 @@ describe('OrderedProducer', () => {
     expect(broker.initProducerCalls).toBe(1);
   });
 
+  it('says what kept it from getting a producer id', async () => {
+    const { clock, transport, producer } = setUp({ timeoutMilliseconds: 500 });
+    transport.onCall = (_address, name) => {
+      if (name === 'InitProducer') throw new RefusalError('NO_META_LEADER', 'meta has no leader');
+    };
+    const error = await clock.until(failure(producer.sendSingleOrderedMessage('t', 'a', undefined, 'x')));
+    expect(error).toMatchObject({ code: 'NO_META_LEADER', outcome: 'not-applied' });
+    transport.onCall = () => {};
+    expect(await clock.until(producer.sendSingleOrderedMessage('t', 'a', undefined, 'x'))).toMatchObject({
+      sequence: 1,
+    });
+  });
+
   it('says unknown when an attempt may have been done, and never lets a later message overtake it', async () => {
     const { clock, broker, transport, producer } = setUp({
       timeoutMilliseconds: 1000,

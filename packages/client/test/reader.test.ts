@@ -118,6 +118,16 @@ describe('Reader', () => {
     await clock.until(messages.return());
   });
 
+  it('does not wait for ever for a broker that says nothing', async () => {
+    const { clock, all, transport } = await setUp(3, 3);
+    transport.silent = true;
+    const started = clock.now();
+    expect(await failure(all({ partition: 0, timeoutMilliseconds: 1000 }))).toMatchObject({
+      code: 'DEADLINE',
+    });
+    expect(clock.now() - started).toBeLessThan(2500);
+  });
+
   it('refuses at once what no retry changes, and in time what does not get better', async () => {
     const { clock, all, transport, reader } = await setUp(3, 3);
     expect(await failure(all({ topic: 'nowhere' }))).toMatchObject({ code: 'UNKNOWN_TOPIC' });
