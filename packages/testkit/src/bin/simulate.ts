@@ -8,6 +8,7 @@ const { values } = parseArgs({
     count: { type: 'string', default: '1' },
     seconds: { type: 'string', default: '60' },
     nodes: { type: 'string' },
+    plain: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -17,11 +18,16 @@ const started = process.cpuUsage();
 for (let n = 0; n < Number(values.count); n += 1) {
   const seed = Number(values.seed) + n;
   const nodes = values.nodes === undefined ? {} : { nodes: Number(values.nodes) };
-  const result = await simulate({ seed, seconds: Number(values.seconds), ...nodes });
+  const result = await simulate({
+    seed,
+    seconds: Number(values.seconds),
+    storage: values.plain ? 'plain' : 'disk',
+    ...nodes,
+  });
   if (values.verbose || values.count === '1') console.log(JSON.stringify(result));
   if (result.violation === null) continue;
   failed += 1;
-  console.log(`seed ${seed} at ${result.simulatedMilliseconds} ms: ${result.violation.stack}`);
+  console.log(`seed ${seed} at ${result.simulatedMilliseconds} ms: ${result.violation.stack?.split('\n').slice(0, 6).join('\n')}`);
   console.log(`replay: npm run simulate -- --seed ${seed}`);
 }
 const { user, system } = process.cpuUsage(started);

@@ -37,6 +37,7 @@ const FAULTS: Readonly<Record<string, { readonly weight: number; readonly strike
   failingDisk: { weight: 1, strike: failingDisk },
   clockJump: { weight: 0.5, strike: clockJump },
   transfer: { weight: 3, strike: transfer },
+  retention: { weight: 3, strike: retention },
   changeMembers: { weight: 2, strike: changeMembers },
 };
 
@@ -221,6 +222,13 @@ function transfer({ random, nodes, shards }: FaultTargets): void {
     const voters = replica?.status().role === 'leader' ? replica.status().configuration.voters : [];
     if (voters.length > 0) replica?.transfer(random.pick(voters));
   }
+}
+
+/** All replicas drop old entries, so that whoever is behind needs an image. */
+function retention({ random, nodes, shards }: FaultTargets): void {
+  const shard = random.pick(shards);
+  const kept = random.below(40);
+  for (const node of nodes) node.retain(shard, kept);
 }
 
 function changeMembers({ random, shards, members }: FaultTargets): void {

@@ -59,10 +59,8 @@ export class ObservedStore implements LogStore {
     const writer = this.#inner.receiveImage(shard, replica, meta);
     return {
       add: (chunk) => writer.add(chunk),
-      complete: async () => {
-        await writer.complete();
-        this.#imageKept(shard, replica, meta);
-      },
+      // It counts when the log was reset to it, durably.
+      complete: () => writer.complete(),
       abort: () => writer.abort(),
     };
   }

@@ -56,6 +56,7 @@ export class ReplicaMirror {
   /** The store says that this write is durable. */
   becameDurable(write: ShardWrite): void {
     if (write.hardState !== null) this.durableHardState = write.hardState;
+    if (write.reset !== null) this.image = Math.max(this.image, write.reset.index);
     applyTo(this.durable, write);
   }
 

@@ -38,6 +38,7 @@ export class SimulatedDisk {
   readonly #directories = new Map<string, Directory>();
   readonly #keyValueStores = new Map<string, KeyValueState>();
   #stalledUntil = 0;
+  #failed = false;
   #failing: { operation: DiskOperation; after: number } | null = null;
   speed: DiskSpeed = FAST_DISK;
   capacityBytes: number = 1024 ** 3;
@@ -66,6 +67,13 @@ export class SimulatedDisk {
   syncMilliseconds(random: Random): number {
     const { syncMin, syncMax } = this.speed;
     return Math.max(random.between(syncMin, syncMax), this.#stalledUntil - this.#scheduler.now);
+  }
+
+  /** Whether an operation was made to fail since the last call. */
+  takeFailed(): boolean {
+    const failed = this.#failed;
+    this.#failed = false;
+    return failed;
   }
 
   /** The disk is replaced or repaired as far as errors go; contents stay. */
@@ -254,6 +262,7 @@ export class SimulatedDisk {
     this.#failing.after -= 1;
     if (this.#failing.after > 0) return;
     this.#failing = null;
+    this.#failed = true;
     throw new StorageError('io', `simulated input/output error on ${operation}`);
   }
 }

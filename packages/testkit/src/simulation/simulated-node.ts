@@ -6,7 +6,7 @@ import {
   type RecoveredShard,
   type ShardId,
 } from '@seriatim/multiraft';
-import type { RaftStatus } from '@seriatim/raft';
+import type { Index, RaftStatus } from '@seriatim/raft';
 import type { Directory, Placement } from './directory.ts';
 import type { SimulatedNetwork } from './network.ts';
 import { ObservedStore } from './observed-store.ts';
@@ -86,7 +86,7 @@ export class SimulatedNode {
     this.#running = running;
     this.#following = Promise.resolve();
     this.#open(running).catch((error: unknown) => {
-      if (!process.dead) this.#options.onBug(error instanceof Error ? error : new Error(String(error)));
+      if (!process.dead) this.#ended(running, error instanceof Error ? error : new Error(String(error)));
     });
   }
 
@@ -99,6 +99,13 @@ export class SimulatedNode {
     this.#options.network.detach(this.id);
     this.#options.storage.crash(loss);
     this.#options.disk.crash(loss);
+  }
+
+  /** Retention on this node: all but the newest `kept` entries of a shard may go. */
+  retain(shard: ShardId, kept: number): void {
+    const applied = this.machine(shard)?.appliedIndex ?? 0;
+    if (this.host !== null && applied > kept)
+      this.#options.storage.removeBefore(shard, (applied - kept) as Index);
   }
 
   pause(milliseconds: number): void {
@@ -146,13 +153,17 @@ export class SimulatedNode {
     }
   }
 
+  /** Storage gave up. That is right when its disk was made to fail: the node ends, the machine goes on. */
+  #ended(running: Running, error: Error): void {
+    if (this.#running !== running) return;
+    if (this.disk.takeFailed()) this.crash('none');
+    else this.#options.onBug(error);
+  }
+
   async #open(running: Running): Promise<void> {
     const { network, storage, config, observer, onBug, directory } = this.#options;
     const { process } = running;
-    const opened = await storage.open(process, () => {
-      // A failed disk ends the node; the machine itself goes on.
-      if (this.#running === running) this.crash('none');
-    });
+    const opened = await storage.open(process, (error) => this.#ended(running, error));
     running.opened = { store: new ObservedStore(opened.store, observer), recovered: opened.recovered };
     const random = this.#random.fork(`host/${this.#options.scheduler.events}`);
     running.host = new MultiRaft({

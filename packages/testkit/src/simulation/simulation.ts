@@ -4,6 +4,7 @@ import { Directory } from './directory.ts';
 import { FaultInjector, type FaultTargets, heal } from './faults.ts';
 import { MembershipOperator } from './membership.ts';
 import { SimulatedNetwork } from './network.ts';
+import { DiskStorage } from './node-storage.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
 import { ShardObserver } from './shard-observer.ts';
@@ -24,8 +25,8 @@ export interface SimulationOptions {
   readonly shards?: number;
   /** Mean time between two faults, milliseconds (1,200). */
   readonly faultMilliseconds?: number;
-  /** Makes what lies under a node; {@link PlainStorage} when not given. */
-  readonly storage?: (disk: SimulatedDisk, random: Random, node: NodeId) => NodeStorage;
+  /** `disk`: storage's code on a simulated disk (when not given). `plain`: a simple store in memory. */
+  readonly storage?: 'disk' | 'plain';
 }
 
 /** What a run came to. `violation` is null when all guarantees held. */
@@ -187,14 +188,16 @@ class Simulation {
   #makeNode(id: NodeId, network: SimulatedNetwork, random: Random): SimulatedNode {
     const scheduler = this.#scheduler;
     const disk = new SimulatedDisk(scheduler, random.fork('disk'));
-    const make = this.#options.storage ?? ((speed, stream) => new PlainStorage(speed, stream));
+    const stream = random.fork('storage');
+    const storage: NodeStorage =
+      this.#options.storage === 'plain' ? new PlainStorage(disk, stream) : new DiskStorage(disk, stream, id);
     return new SimulatedNode({
       id,
       scheduler,
       network,
       directory: this.#directory,
       disk,
-      storage: make(disk, random.fork('storage'), id),
+      storage,
       random: random.fork('process'),
       config: CONFIG,
       observer: (shard) => this.#observer(shard),

@@ -1,5 +1,6 @@
 /** Which log store a simulation runs on. */
-import type { Clock, LogStore, RecoveredShard } from '@seriatim/multiraft';
+import type { Clock, LogStore, RecoveredShard, ShardId } from '@seriatim/multiraft';
+import type { Index } from '@seriatim/raft';
 import { PlainDisk, PlainLogStore } from './plain-log-store.ts';
 import type { Random } from './random.ts';
 import type { SimulatedDisk } from './simulated-disk.ts';
@@ -18,6 +19,8 @@ export interface NodeStorage {
   open(process: SimulatedProcess, onFault: (error: Error) => void): Promise<OpenedStore>;
   /** The process is gone, or power is lost. */
   crash(loss: Loss): void;
+  /** Retention: old entries may go, so that followers need images. */
+  removeBefore(shard: ShardId, index: Index): void;
 }
 
 /** Without files: flushes of {@link PlainLogStore} at the speed of the simulated disk. */
@@ -45,5 +48,9 @@ export class PlainStorage implements NodeStorage {
 
   crash(): void {
     // What was flushed is safe, the rest is gone with the process.
+  }
+
+  removeBefore(): void {
+    // Each checkpoint does it.
   }
 }
