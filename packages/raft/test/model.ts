@@ -1,9 +1,8 @@
-import type { Entry, Index, Message, ReplicaId, Term } from '../src/index.ts';
+import type { Entry, Index, Message, ReplicaId } from '../src/index.ts';
+import { calm, type Profile, profiles } from './profiles.ts';
+import { Promises, Violation } from './promises.ts';
 import { seededRandom } from './random.ts';
-import { bytes, configurationOf, type Library, Replica, replicaId, text, type World } from './replica.ts';
-
-/** Something that Raft promises did not hold. */
-export class Violation extends Error {}
+import { bytes, configurationOf, type Library, Replica, replicaId, type World } from './replica.ts';
 
 export interface ModelOptions {
   readonly seed: number;
@@ -20,63 +19,6 @@ export interface ModelReport {
   readonly reads: number;
 }
 
-/** Upper ends of the dice for each kind of event; the rest of 1 is left to changes of members. */
-interface Profile {
-  readonly deliver: number;
-  readonly tick: number;
-  readonly write: number;
-  readonly propose: number;
-  readonly disturb: number;
-  readonly ask: number;
-  readonly checkpoint: number;
-  /** Share of messages delivered in order. */
-  readonly inOrder: number;
-  /** Connections to leaders count as refused, so that nobody waits for a leader that was just heard. */
-  readonly unruly: boolean;
-}
-const calm: Profile = {
-  deliver: 0.42,
-  tick: 0.62,
-  write: 0.78,
-  propose: 0.94,
-  disturb: 0.955,
-  ask: 0.975,
-  checkpoint: 0.985,
-  inOrder: 0.8,
-  unruly: false,
-};
-/** Leaders change all the time, crashes are frequent. */
-const storm: Profile = {
-  ...calm,
-  deliver: 0.5,
-  tick: 0.62,
-  write: 0.76,
-  propose: 0.88,
-  disturb: 0.92,
-  ask: 0.97,
-  unruly: true,
-};
-/** Messages linger and overtake each other, disks are slow. */
-const tangle: Profile = {
-  ...calm,
-  deliver: 0.5,
-  tick: 0.6,
-  write: 0.68,
-  propose: 0.86,
-  disturb: 0.89,
-  ask: 0.93,
-  checkpoint: 0.97,
-  inOrder: 0.3,
-  unruly: true,
-};
-const profiles = [calm, storm, tangle];
-
-interface ReadExpectation {
-  readonly replica: ReplicaId;
-  /** Highest index applied anywhere when the read began. */
-  readonly floor: number;
-}
-
 /**
  * Replicas under a random schedule: messages lost, doubled and out of order, writes that take long, crashes that lose
  * them, cuts, images, reads, transfers, changes of members. After every event Raft's promises (paper figure 3) are checked.
@@ -88,14 +30,9 @@ export class Model implements World {
   readonly #options: ModelOptions;
   readonly #replicas: Replica[] = [];
   readonly #voters: number;
+  readonly #promises: Promises;
   #queue: Message[] = [];
   #isCut: (message: Message) => boolean = () => false;
-  readonly #leaders: Map<Term, ReplicaId> = new Map();
-  readonly #committed: Map<Index, Entry> = new Map();
-  #committedMax = 0;
-  readonly #positions: Map<ReplicaId, { term: number; commit: number; applied: number }> = new Map();
-  readonly #reads: Map<number, ReadExpectation> = new Map();
-  #readsConfirmed = 0;
   #imagesSent = 0;
   #counter = 0;
   /** Messages that were delivered before; some come again much later. */
@@ -108,6 +45,7 @@ export class Model implements World {
     this.#random = seededRandom(options.seed);
     this.#profile = profiles[options.seed % profiles.length] ?? calm;
     this.#voters = 3 + (options.seed % 3 === 0 ? 2 : 0);
+    this.#promises = new Promises(this.#replicas, options.membership ? null : this.#voters);
     const initial = Array.from({ length: this.#voters }, (_, i) => i + 1);
     const total = this.#voters + (options.membership ? 2 : 0);
     for (let id = 1; id <= total; id++) {
@@ -137,16 +75,14 @@ export class Model implements World {
     for (let i = 0; i < this.#options.events; i++) {
       this.#event();
       if (i % 250 === 0) {
-        this.#checkLogMatching();
+        this.#promises.checkLogMatching();
       }
     }
-    this.#checkLogMatching();
+    this.#promises.checkLogMatching();
     this.#converge();
     return {
-      committed: this.#committedMax,
-      leaders: this.#leaders.size,
+      ...this.#promises.counts(),
       images: this.#imagesSent,
-      reads: this.#readsConfirmed,
     };
   }
 
@@ -160,22 +96,7 @@ export class Model implements World {
   }
 
   onApply(replica: Replica, entry: Entry): void {
-    const onDisk = replica.disk.entries.find((candidate) => candidate.index === entry.index);
-    this.#require(
-      onDisk?.term === entry.term || replica.disk.image.index >= entry.index,
-      `${replica.id} applies ${entry.index} before it is on its disk`,
-    );
-    const known = this.#committed.get(entry.index);
-    if (known === undefined) {
-      this.#committed.set(entry.index, entry);
-      this.#committedMax = Math.max(this.#committedMax, entry.index);
-      this.#checkQuorum(entry);
-      return;
-    }
-    this.#require(
-      known.term === entry.term && text(known.data) === text(entry.data),
-      `state-machine safety: two entries committed at ${entry.index}`,
-    );
+    this.#promises.checkApply(replica, entry);
   }
 
   #event(): void {
@@ -210,7 +131,7 @@ export class Model implements World {
     if (this.#random() < 0.8) {
       replica.work();
     }
-    this.#check(replica);
+    this.#promises.check(replica);
   }
 
   #deliver(): void {
@@ -271,7 +192,7 @@ export class Model implements World {
       if (this.#profile.unruly) {
         this.#unrule(replica);
       }
-      this.#positions.delete(replica.id);
+      this.#promises.forget(replica);
     } else if (dice < 0.55) {
       const side = new Set(this.#replicas.filter(() => this.#random() < 0.4).map((replica) => replica.id));
       const oneWay = this.#random() < 0.3;
@@ -290,7 +211,7 @@ export class Model implements World {
       const leaders = this.#replicas.filter(({ raft }) => raft.status().role === 'leader');
       const asked = leaders[Math.floor(this.#random() * leaders.length)] ?? replica;
       if (asked.raft.read(this.#counter) === null) {
-        this.#reads.set(this.#counter, { replica: asked.id, floor: this.#committedMax });
+        this.#promises.expectRead(this.#counter);
       }
     } else if (dice < 0.55) {
       (this.#leader() ?? replica).raft.transfer(other);
@@ -308,100 +229,6 @@ export class Model implements World {
     const voters = ids.slice(0, 1 + Math.floor(this.#random() * 4));
     const learners = ids.slice(voters.length, voters.length + Math.floor(this.#random() * 2));
     this.#leader()?.raft.proposeChange({ voters, learners });
-  }
-
-  #check(replica: Replica): void {
-    const status = replica.raft.status();
-    const { id } = replica;
-    const before = this.#positions.get(id);
-    this.#require(
-      status.first - 1 <= status.applied,
-      `${id}: first ${status.first}, applied ${status.applied}`,
-    );
-    this.#require(status.applied <= status.commit, `${id}: applied ${status.applied} > ${status.commit}`);
-    this.#require(status.commit <= status.last, `${id}: commit ${status.commit} > ${status.last}`);
-    this.#require(status.term >= (before?.term ?? 0), `${id}: term goes back`);
-    this.#require(status.commit >= (before?.commit ?? 0), `${id}: commit goes back`);
-    this.#require(status.applied >= (before?.applied ?? 0), `${id}: applied goes back`);
-    this.#require(status.term >= replica.disk.hardState.term, `${id}: term is behind its disk`);
-    this.#positions.set(id, status);
-    if (status.role === 'leader') {
-      this.#checkLeader(replica, status.term);
-    }
-    for (const outcome of replica.reads.splice(0)) {
-      const expected = this.#reads.get(outcome.id);
-      if (outcome.type === 'confirmed' && expected !== undefined) {
-        this.#readsConfirmed++;
-        this.#require(outcome.index >= expected.floor, `stale read ${outcome.index} < ${expected.floor}`);
-      }
-      this.#reads.delete(outcome.id);
-    }
-  }
-
-  #checkLeader(replica: Replica, term: Term): void {
-    const known = this.#leaders.get(term);
-    if (known !== undefined) {
-      this.#require(known === replica.id, `election safety: ${known} and ${replica.id} lead in ${term}`);
-      return;
-    }
-    this.#leaders.set(term, replica.id);
-    const terms = new Map(replica.disk.entries.map((entry) => [entry.index, entry.term]));
-    for (const write of replica.pendingWrites) {
-      for (const entry of write.entries) {
-        terms.set(entry.index, entry.term);
-      }
-    }
-    for (const [index, entry] of this.#committed) {
-      this.#require(
-        index <= replica.raft.status().applied || terms.get(index) === entry.term,
-        `leader completeness: ${replica.id} leads in ${term} without ${index}`,
-      );
-    }
-  }
-
-  /** Committed means: on the disks of a majority of voters. Checked where the voters are known. */
-  #checkQuorum(entry: Entry): void {
-    if (this.#options.membership) {
-      return;
-    }
-    const holders = this.#replicas.filter(
-      ({ disk }) =>
-        disk.image.index >= entry.index ||
-        disk.entries.some((candidate) => candidate.index === entry.index && candidate.term === entry.term),
-    );
-    this.#require(
-      holders.length * 2 > this.#voters,
-      `entry ${entry.index} is committed on ${holders.length} disks`,
-    );
-  }
-
-  /** Equal index and term mean equal logs up to there (paper 5.3). */
-  #checkLogMatching(): void {
-    for (const a of this.#replicas) {
-      for (const b of this.#replicas) {
-        if (a.id < b.id) {
-          this.#compareLogs(a, b);
-        }
-      }
-    }
-  }
-
-  #compareLogs(a: Replica, b: Replica): void {
-    const theirs = new Map(b.disk.entries.map((entry) => [entry.index, entry]));
-    let matched = false;
-    for (const entry of a.disk.entries.toReversed()) {
-      const other = theirs.get(entry.index);
-      if (other === undefined) {
-        continue;
-      }
-      const same = other.term === entry.term;
-      this.#require(!matched || same, `log matching: ${a.id} and ${b.id} differ at ${entry.index}`);
-      this.#require(
-        !same || text(other.data) === text(entry.data),
-        `log matching: ${entry.index} of term ${entry.term} holds two values`,
-      );
-      matched = same;
-    }
   }
 
   /** Everything heals: a leader must appear and a fresh command reach every member. */
@@ -453,7 +280,7 @@ export class Model implements World {
       for (const replica of this.#replicas) {
         replica.completeWrites();
         while (replica.work()) {
-          this.#check(replica);
+          this.#promises.check(replica);
         }
       }
       const message = this.#queue.shift();
@@ -480,11 +307,5 @@ export class Model implements World {
       throw new Error(`no replica ${id}`);
     }
     return replica;
-  }
-
-  #require(holds: boolean, promise: string): void {
-    if (!holds) {
-      throw new Violation(promise);
-    }
   }
 }
