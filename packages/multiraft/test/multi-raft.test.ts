@@ -107,7 +107,8 @@ class Cluster {
       transport,
       store,
       random: () => random.next(),
-      config: defaultHostConfig,
+      // Old entries leave memory at once, so that what a follower lacks comes from the store or as an image.
+      config: { ...defaultHostConfig, cacheBytesMax: 500 },
       onShardFault: (shard, error) => faults.push(`${shard}: ${error.message}`),
     });
     const node = Object.assign(counted, { host });

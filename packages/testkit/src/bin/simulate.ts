@@ -27,7 +27,9 @@ for (let n = 0; n < Number(values.count); n += 1) {
   if (values.verbose || values.count === '1') console.log(JSON.stringify(result));
   if (result.violation === null) continue;
   failed += 1;
-  console.log(`seed ${seed} at ${result.simulatedMilliseconds} ms: ${result.violation.stack?.split('\n').slice(0, 6).join('\n')}`);
+  console.log(
+    `seed ${seed} at ${result.simulatedMilliseconds} ms: ${result.violation.stack?.split('\n').slice(0, 6).join('\n')}`,
+  );
   console.log(`replay: npm run simulate -- --seed ${seed}`);
 }
 const { user, system } = process.cpuUsage(started);
