@@ -71,6 +71,8 @@ export class GrpcServer {
     this.#server = new Server({
       'grpc.max_receive_message_length': GRPC_MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': GRPC_MESSAGE_BYTES_MAX,
+      // Counters of grpc-js that nobody reads.
+      'grpc.enable_channelz': 0,
       'grpc.max_concurrent_streams': limits.streamsPerConnectionMax,
       'grpc.keepalive_time_ms': limits.keepaliveMilliseconds.time,
       'grpc.keepalive_timeout_ms': limits.keepaliveMilliseconds.timeout,
