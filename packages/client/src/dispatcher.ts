@@ -13,7 +13,7 @@ import { CallBook } from './call-book.ts';
 import type { Cluster } from './cluster.ts';
 import { SeriatimError, UnreachableError } from './error.ts';
 import { IdentitySource } from './identity-source.ts';
-import type { Run, RunRefusal } from './lane.ts';
+import { type Run, type RunRefusal, type Segment, segmentsOf } from './lane.ts';
 import { abandonLane, failLane, returnRun } from './lane-failure.ts';
 import { type LaneQueue, TopicLanes } from './lane-queue.ts';
 import type { ProducerConfig } from './producer-config.ts';
@@ -44,6 +44,11 @@ export class Dispatcher {
       (call) => this.#takeIn(call),
       () => this.#abandonLanes(),
     );
+  }
+
+  /** The topic has a lane for the group: so its name was checked before. */
+  knows(topic: string, group: string): boolean {
+    return this.#topics.get(topic)?.lanes.has(group) ?? false;
   }
 
   close(): void {
@@ -139,8 +144,9 @@ export class Dispatcher {
     const partition = response.partitions[first] as number;
     const duplicate = response.statuses[first] === MESSAGE_DUPLICATE;
     let row = first;
-    for (const { call, head, count, answered } of run.segments) {
-      if (answered) {
+    for (let segment: Segment | null = run.first; segment !== null; segment = segment.behind) {
+      const { call, head, count } = segment;
+      if (segment.answered) {
         row += count;
         continue;
       }
@@ -161,8 +167,8 @@ export class Dispatcher {
     lane.partition = partition;
     topic.ready(lane);
     // Last: a call that leaves lets waiting ones in, perhaps into this lane.
-    for (const { call, answered } of run.segments) {
-      if (!answered && call.settled) this.calls.leave(call);
+    for (let segment: Segment | null = run.first; segment !== null; segment = segment.behind) {
+      if (!segment.answered && segment.call.settled) this.calls.leave(segment.call);
     }
   }
 
@@ -227,7 +233,7 @@ export class Dispatcher {
 
   /** Nobody waits for the run any more, and it is not stored: so it never will be. */
   #dropIfForsaken(run: Run): void {
-    if (run.unknown || run.segments.some(({ answered }) => !answered)) return;
+    if (run.unknown || segmentsOf(run).some(({ answered }) => !answered)) return;
     run.lane.run = null;
     run.lane.nextSequence = run.firstSequence;
   }

@@ -1,6 +1,6 @@
 /** How a lane's messages fail: terminally, by their deadline or signal, or not at all because the run goes on under a new identity. */
 import { SeriatimError, type SeriatimErrorCode } from './error.ts';
-import type { Lane, Run, RunRefusal, Segment } from './lane.ts';
+import { type Lane, type Run, type RunRefusal, type Segment, segmentsOf } from './lane.ts';
 import { spoilsIdentity } from './run-verdict.ts';
 import type { SendCall } from './send-call.ts';
 
@@ -15,7 +15,7 @@ export function failLane(run: Run, refusal: RunRefusal): ReadonlySet<SendCall> {
     outcome: run.unknown ? 'unknown' : 'not-applied',
     details: { group: lane.group, partition: lane.partition, attempts: run.attempts },
   });
-  for (const segment of run.segments) failSegment(segment, error, touched);
+  for (const segment of segmentsOf(run)) failSegment(segment, error, touched);
   const behind = lane.takeFrom(() => true);
   failBehind(behind, error, touched);
   lane.run = null;
@@ -36,14 +36,15 @@ export function abandonLane(lane: Lane, reason: RunRefusal | null): ReadonlySet<
   let dropped: SeriatimError | null = null;
   if (run !== null) {
     const uncertain = run.unknown || run.inFlight;
-    for (const segment of run.segments) {
+    const segments = segmentsOf(run);
+    for (const segment of segments) {
       const { abandoned } = segment.call;
       if (abandoned === null || segment.answered) continue;
       const error = lateError(abandoned, reason, uncertain, lane);
       failSegment(segment, error, touched);
       dropped = error;
     }
-    if (uncertain || run.segments.some(({ answered }) => !answered)) dropped = null;
+    if (uncertain || segments.some(({ answered }) => !answered)) dropped = null;
     else {
       lane.run = null;
       lane.nextSequence = run.firstSequence;
@@ -69,7 +70,7 @@ export function returnRun(run: Run): void {
   lane.identity = null;
   lane.spoiledIdentity = run.identity;
   lane.renewed = true;
-  for (const segment of [...run.segments].reverse()) {
+  for (const segment of segmentsOf(run).reverse()) {
     if (!segment.answered) lane.putFirst(segment);
   }
 }

@@ -15,7 +15,7 @@ export interface Segment {
   count: number;
   /** Its messages have failed already, while the run that holds it goes on. */
   answered: boolean;
-  /** The one behind it in the lane. */
+  /** The one behind it in the lane or in the run: a list that needs no array, since most have one or two. */
   behind: Segment | null;
 }
 
@@ -31,8 +31,8 @@ export interface Run {
   readonly identity: ProducerIdentity;
   readonly firstSequence: number;
   readonly count: number;
-  /** Calls among them may be given up already; the run itself goes on until its fate is known. */
-  readonly segments: readonly Segment[];
+  /** The first of its segments; calls among them may be given up already, and the run goes on until its fate is known. */
+  readonly first: Segment;
   /** Its place in the bytes of the request that carries it first. */
   start: number;
   end: number;
@@ -56,6 +56,15 @@ export interface RunRefusal {
   readonly notApplied: boolean;
 }
 
+/** A run's segments, for where speed does not count. */
+export function segmentsOf(run: Run): Segment[] {
+  const segments: Segment[] = [];
+  for (let segment: Segment | null = run.first; segment !== null; segment = segment.behind)
+    segments.push(segment);
+  return segments;
+}
+
+/** One group's messages on their way. */
 export class Lane {
   readonly group: string;
   readonly groupField: Buffer;
@@ -116,6 +125,7 @@ export class Lane {
     if (count === segment.count) {
       this.first = segment.behind;
       if (this.first === null) this.last = null;
+      segment.behind = null;
       return segment;
     }
     const { call, head } = segment;

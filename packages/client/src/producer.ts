@@ -27,7 +27,6 @@ export class OrderedProducer {
   readonly #ownsCluster: boolean;
   readonly #config: ProducerConfig;
   readonly #dispatcher: Dispatcher;
-  readonly #knownGroups = new Set<string>();
   #closed = false;
 
   constructor(options: ProducerOptions) {
@@ -118,7 +117,7 @@ export class OrderedProducer {
       messages,
       deadline: this.#cluster.clock.now() + timeoutMilliseconds,
       timeoutMilliseconds,
-      bytes: this.#check(groups, messages),
+      bytes: this.#check(topic, groups, messages),
     });
     if (messages.length === 0) {
       call.finish();
@@ -135,14 +134,16 @@ export class OrderedProducer {
   }
 
   /** Refuses what no broker would take, before anything is sent. Gives about the bytes of the messages. */
-  #check(groups: SendOrder['groups'], messages: readonly MessageContent[]): number {
+  #check(topic: string, groups: SendOrder['groups'], messages: readonly MessageContent[]): number {
     const { messageBytesMax } = this.#config;
-    if (typeof groups === 'string') this.#checkGroup(groups, 0);
+    if (typeof groups === 'string' && !this.#dispatcher.knows(topic, groups)) this.#checkGroup(groups, 0);
     let bytes = 0;
     for (let index = 0; index < messages.length; index++) {
       const message = messages[index] as MessageContent;
       const group = typeof groups === 'string' ? groups : groups[index]?.messageGroup;
-      if (group === undefined || !this.#knownGroups.has(group)) this.#checkGroup(group, index);
+      if (typeof groups !== 'string' && !(group !== undefined && this.#dispatcher.knows(topic, group))) {
+        this.#checkGroup(group, index);
+      }
       if (typeof message.value !== 'string' && !(message.value instanceof Uint8Array)) {
         throw new SeriatimError('INVALID_ARGUMENT', `message ${index}: value is neither a string nor bytes`);
       }
@@ -174,8 +175,6 @@ export class OrderedProducer {
     if (bytes.length > limit) throw refuse(`has ${bytes.length} bytes (limit ${limit})`);
     // Half a surrogate pair would be replaced: then two names of the program were one group of the broker.
     if (bytes.toString('utf8') !== group) throw refuse('is not well-formed Unicode');
-    if (this.#knownGroups.size >= this.#config.lanesMax) this.#knownGroups.clear();
-    this.#knownGroups.add(group);
   }
 }
 

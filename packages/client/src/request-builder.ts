@@ -62,25 +62,33 @@ export class RequestBuilder {
       this.#messages += run.count;
     }
     this.#runs.push(run);
-    for (const { call } of run.segments) this.#deadline = Math.min(this.#deadline, call.order.deadline);
+    for (let segment: Segment | null = run.first; segment !== null; segment = segment.behind) {
+      if (segment.call.order.deadline < this.#deadline) this.#deadline = segment.call.order.deadline;
+    }
     run.inFlight = true;
     run.attempts++;
     lane.run = run;
     return true;
   }
 
+  /** The lane has something that waits. */
   #newRun(lane: Lane): Run {
     const start = this.#writer.length;
-    const segments: Segment[] = [];
+    let first: Segment | null = null;
+    let last: Segment | null = null;
     let count = 0;
     while (lane.first !== null) {
       const taken = this.#encode(lane, lane.first, count === 0);
       if (taken === 0) break;
       const whole = taken === lane.first.count;
-      segments.push(lane.take(taken));
+      const segment = lane.take(taken);
+      if (last === null) first = segment;
+      else last.behind = segment;
+      last = segment;
       count += taken;
       if (!whole) break;
     }
+    if (first === null) throw new Error(`lane ${lane.group} is in line with nothing to send`);
     const firstSequence = lane.nextSequence;
     lane.nextSequence += count;
     return {
@@ -88,7 +96,7 @@ export class RequestBuilder {
       identity: this.#identity,
       firstSequence,
       count,
-      segments,
+      first,
       start,
       end: this.#writer.length,
       bytes: null,

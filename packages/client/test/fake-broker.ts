@@ -8,7 +8,6 @@ import {
   encodeOrderedProduceResponse,
   type FetchRequest,
   MessageWalker,
-  NO_PARTITION,
   type PartitionError,
   RefusalError,
   type Route,
@@ -296,5 +295,3 @@ export class FakeBroker {
 
 const groupOf = (walked: WalkedOrderedProduce, index: number): string =>
   walked.buffer.toString('utf8', walked.groupStarts[index], walked.groupEnds[index]);
-
-export const unrouted = NO_PARTITION;

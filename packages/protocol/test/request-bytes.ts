@@ -3,7 +3,7 @@ import type { ServiceDefinition } from '@grpc/grpc-js';
 import { brokerPackage } from '../src/service.ts';
 
 /** A message as protobufjs takes it. */
-export interface PlainMessage {
+interface PlainMessage {
   readonly key?: Buffer;
   readonly value?: Buffer;
   readonly messageGroup?: string;
