@@ -118,7 +118,7 @@ const wrong: readonly WrongCall[] = [
     what: 'a request that stops in the middle',
     method: 'OrderedProduce',
     request: () => ordered(good).subarray(0, ordered(good).length - 3),
-    code: 'INVALID_REQUEST',
+    code: 'INVALID_MESSAGE',
   },
   {
     what: 'random bytes',

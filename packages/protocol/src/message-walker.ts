@@ -145,7 +145,13 @@ export class MessageWalker {
     while (position < total && bytes[position] === TAG_MESSAGES) {
       if (this.#count === requestMessagesMax) {
         at.messageIndex = -1;
-        throw at.fail('too many messages: more than', undefined, requestMessagesMax, 'BATCH_TOO_LARGE');
+        // It stops here: one more than allowed is all it knows.
+        throw at.fail(
+          'too many messages, at least',
+          requestMessagesMax + 1,
+          requestMessagesMax,
+          'BATCH_TOO_LARGE',
+        );
       }
       at.messageIndex = this.#count;
       const start = position;
