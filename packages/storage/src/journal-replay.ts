@@ -88,6 +88,8 @@ class Replay {
   lastIsShortened = false;
   readonly #keep: (shard: ShardId, index: Index) => boolean;
   readonly #shards = new Map<ShardId, ReplayedShard>();
+  /** Shards of which the end of the log was told. */
+  readonly #lastKnown = new Set<ShardId>();
   readonly #files: ReplayedFile[] = [];
   #lastFile = 0;
 
@@ -116,11 +118,12 @@ class Replay {
   #apply(record: JournalRecord): string | null {
     if (record.type === 'removed') {
       this.#shards.delete(record.shard);
+      this.#lastKnown.delete(record.shard);
       this.#forgetFrom(record.shard, 0);
       return null;
     }
-    const isNew = !this.#shards.has(record.shard);
     const shard = this.#shard(record.shard);
+    if (record.type === 'entry' || record.type === 'reset') this.#lastKnown.add(record.shard);
     switch (record.type) {
       case 'entry':
         return this.#entry(shard, record);
@@ -143,7 +146,9 @@ class Replay {
         shard.term = record.term;
         shard.vote = record.vote;
         if (record.commit > shard.commit) shard.commit = record.commit;
-        if (isNew) shard.last = record.last;
+        // In the oldest file that is left, a vote or a commit index may stand before it in the same frame.
+        if (!this.#lastKnown.has(record.shard)) shard.last = record.last;
+        this.#lastKnown.add(record.shard);
         return shard.last === record.last ? null : `ends at ${shard.last}, the file says ${record.last}`;
     }
   }
