@@ -4,7 +4,8 @@ import { GroupTable } from '../src/group-table.ts';
 const groups = Number(process.argv[2] ?? 1_000_000);
 const table = new GroupTable({ columns: { partition: 'u16', epoch: 'f64', lastAccess: 'f64' } });
 const keys = new Uint8Array(groups * 39);
-for (let i = 0; i < groups; i++) new TextEncoder().encodeInto(`group-${i}`.padEnd(39, '-'), keys.subarray(i * 39));
+for (let i = 0; i < groups; i++)
+  new TextEncoder().encodeInto(`group-${i}`.padEnd(39, '-'), keys.subarray(i * 39));
 let longest = 0;
 const start = performance.now();
 for (let i = 0; i < groups; i++) {

@@ -17,7 +17,14 @@ import {
   unlinkIfThere,
   type WritableJournalFile,
 } from './journal-file.ts';
-import { beginFrame, endFrame, FRAME_HEADER_BYTES, type JournalShardState } from './journal-format.ts';
+import {
+  aligned,
+  beginFrame,
+  endFrame,
+  FRAME_ALIGNMENT,
+  FRAME_HEADER_BYTES,
+  type JournalShardState,
+} from './journal-format.ts';
 import { JournalLedger, noteExtents } from './journal-ledger.ts';
 import { journalFileName } from './journal-scan.ts';
 import type { FileSystem } from './ports.ts';
@@ -225,8 +232,10 @@ export class Journal {
     for (const durable of waiting) durable();
   }
 
+  /** The last sector stays free, so that a file cut to its used length is always shorter than it was made. */
   #isFull(file: WritableJournalFile, frameBytes: number): boolean {
-    return file.extent.bytes + frameBytes + FRAME_HEADER_BYTES > this.#options.config.journalFileBytes;
+    const end = file.extent.bytes + aligned(frameBytes);
+    return end + FRAME_ALIGNMENT > this.#options.config.journalFileBytes;
   }
 
   async #takeFile(): Promise<WritableJournalFile> {
