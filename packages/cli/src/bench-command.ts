@@ -35,6 +35,8 @@ export async function bench(terminal: Terminal, options: BenchOptions): Promise<
     );
     const shape = { ...options, topic: name, rate: options.rate };
     const load = new Load(shape);
+    const groupsPerSecond = await load.warmUp(producer, progress);
+    note(terminal, `groups assigned with a first message each: ${Math.round(groupsPerSecond)} a second`);
     const before = usageOf(nodes);
     const produced = await load.run(producer, progress);
     const between = usageOf(nodes);
