@@ -27,7 +27,10 @@ export class LineClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    createInterface(socket).on('line', (line) => {
+    const lines = createInterface(socket);
+    // It hands the socket's errors on; the socket's `close` answers what waits.
+    lines.on('error', () => {});
+    lines.on('line', (line) => {
       const answer = JSON.parse(line) as ToyAnswer & { readonly id: number };
       this.#waiting.get(answer.id)?.(answer);
       this.#waiting.delete(answer.id);

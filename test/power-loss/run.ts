@@ -54,6 +54,14 @@ async function run(): Promise<boolean> {
   const directory = mkdtempSync(join(tmpdir(), 'seriatim-power-'));
   const volumes: Ext4Volume[] = [];
   let cluster: ToyCluster | undefined;
+  const cleanUp = async (): Promise<void> => {
+    await cluster?.kill();
+    for (const volume of volumes) volume.destroy();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void cleanUp().then(() => process.exit(1)));
+  }
   let lost = 0;
   let broken = 0;
   try {
@@ -78,9 +86,7 @@ async function run(): Promise<boolean> {
       `${cycles} cycles asked, ${cluster.acknowledged.size} writes acknowledged, ${lost} lost, ${broken} broken`,
     );
   } finally {
-    await cluster?.kill();
-    for (const volume of volumes) volume.destroy();
-    rmSync(directory, { recursive: true, force: true });
+    await cleanUp();
   }
   if (withoutSync) {
     const found = lost > 0 || broken > 0;

@@ -112,7 +112,8 @@ export class ToyCluster {
       withoutSync: this.#withoutSync,
     };
     const args = ['--import', 'tsx', '--conditions=seriatim-source', program, JSON.stringify(settings)];
-    return spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    // Its input ends with this process: then the node ends as well, and holds no disk.
+    return spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'inherit'] });
   }
 
   async #findLeaders(): Promise<boolean> {

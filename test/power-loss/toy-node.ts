@@ -151,7 +151,9 @@ function answer(
 
 function serve(shards: ReadonlyMap<number, ToyShard>, socket: Socket): void {
   socket.on('error', () => {});
-  createInterface(socket).on('line', (line) => {
+  const lines = createInterface(socket);
+  lines.on('error', () => {});
+  lines.on('line', (line) => {
     const request = JSON.parse(line) as ToyRequest & { readonly id: number };
     answer(shards, request, (result) => {
       if (!socket.destroyed) socket.write(`${JSON.stringify({ id: request.id, ...result })}\n`);
@@ -159,6 +161,7 @@ function serve(shards: ReadonlyMap<number, ToyShard>, socket: Socket): void {
   });
 }
 
+process.stdin.on('end', () => process.exit(0)).resume();
 try {
   const shards = await open();
   createServer({ noDelay: true }, (socket) => serve(shards, socket)).listen(settings.clientPort, '127.0.0.1');
