@@ -2,15 +2,6 @@ import { Buffer } from 'node:buffer';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { brokerPackage } from '../src/service.ts';
 
-/** A message as protobufjs takes it. */
-interface PlainMessage {
-  readonly key?: Buffer;
-  readonly value?: Buffer;
-  readonly messageGroup?: string;
-  readonly producerTimestampMs?: number;
-  readonly headers?: readonly { readonly name: string; readonly value: Buffer }[];
-}
-
 const service = brokerPackage['seriatim.v1.Broker'] as ServiceDefinition;
 const codec = (name: string) => {
   const method = service[name];
