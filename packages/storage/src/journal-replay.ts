@@ -62,7 +62,7 @@ export async function replayJournal(
     });
     const isLast = i === numbers.length - 1;
     if (i > 0 && number !== (numbers[i - 1] ?? 0) + 1) return lost(`file ${number - 1} is missing`);
-    const scanned = await scanJournalFile(files, directory, number, replay.nextFrame);
+    const scanned = await scanJournalFile(files, directory, number, replay.mayFollow);
     if (typeof scanned === 'string') return lost(scanned);
     if (scanned.head.journal !== journal || scanned.head.file !== number)
       return lost('belongs to another journal');
@@ -83,7 +83,8 @@ export async function replayJournal(
 }
 
 class Replay {
-  nextFrame: number | null = null;
+  /** Numbers that the first frame of the next file may have; empty: any. */
+  mayFollow: readonly number[] = [];
   readonly leftover: number[] = [];
   lastIsShortened = false;
   readonly #keep: (shard: ShardId, index: Index) => boolean;
@@ -110,7 +111,9 @@ class Replay {
         const contradiction = this.#apply(record);
         if (contradiction !== null) return `frame ${frame.number}: shard ${record.shard}: ${contradiction}`;
       }
-      this.nextFrame = frame.number + 1;
+      // An empty frame may be the proof of a quiet moment: the frame that came then has its number, here or in a new file.
+      const next = frame.number + 1;
+      this.mayFollow = frame.body.length === 0 ? [frame.number, next] : [next];
     }
     return null;
   }
@@ -158,7 +161,8 @@ class Replay {
       type: 'sound',
       shards: this.#shards,
       files: this.#files,
-      nextFrame: this.nextFrame ?? 1,
+      // The number of a proof is given again: it was not synced and may yet vanish.
+      nextFrame: this.mayFollow[0] ?? 1,
       nextFile: this.#lastFile + 1,
       leftover: this.leftover,
     };

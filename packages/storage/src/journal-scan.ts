@@ -64,12 +64,12 @@ export async function readWholeFile(files: FileSystem, path: string): Promise<Ui
   }
 }
 
-/** Reads and scans one file; a text says why its head can't be used. `next` is the number its first frame must have, if known. */
+/** Reads and scans one file; a text says why its head can't be used. `next`: numbers that its first frame may have; empty: any. */
 export async function scanJournalFile(
   files: FileSystem,
   directory: string,
   file: number,
-  next: number | null,
+  next: readonly number[],
 ): Promise<ScannedFile | string> {
   const bytes = await readWholeFile(files, join(directory, journalFileName(file)));
   const head = decodeHead(bytes);
@@ -78,7 +78,7 @@ export async function scanJournalFile(
 }
 
 /** Splits a file into frames. */
-export function scanFrames(bytes: Uint8Array, head: JournalHead, next: number | null): ScannedFile {
+export function scanFrames(bytes: Uint8Array, head: JournalHead, next: readonly number[]): ScannedFile {
   const frames: JournalFrame[] = [];
   let expected = next;
   let position = FRAME_ALIGNMENT;
@@ -93,8 +93,8 @@ export function scanFrames(bytes: Uint8Array, head: JournalHead, next: number | 
   for (;;) {
     const header = frameHeaderAt(bytes, position, head.salt);
     if (header === null) return ended(...judgeUnreadable(bytes, position, head.salt));
-    if (expected !== null && header.number !== expected) {
-      return ended('clean', `frame ${header.number} at ${position} where ${expected} was to be`);
+    if (expected.length > 0 && !expected.includes(header.number)) {
+      return ended('clean', `frame ${header.number} at ${position} where ${expected.join(' or ')} was to be`);
     }
     const body = frameBodyAt(bytes, position, header, head.salt);
     const end = aligned(position + FRAME_HEADER_BYTES + header.length);
@@ -104,7 +104,7 @@ export function scanFrames(bytes: Uint8Array, head: JournalHead, next: number | 
       return ended('torn', proven ? `frame ${header.number} at ${position} is damaged` : null);
     }
     frames.push({ number: header.number, position, body });
-    expected = header.number + 1;
+    expected = [header.number + 1];
     position = end;
   }
 }

@@ -218,8 +218,9 @@ function clockJump({ random, nodes }: FaultTargets): void {
 function transfer({ random, nodes, shards }: FaultTargets): void {
   const shard = random.pick(shards);
   for (const node of nodes) {
-    const replica = node.process?.paused === false ? node.host?.get(shard) : undefined;
-    const voters = replica?.status().role === 'leader' ? replica.status().configuration.voters : [];
+    const leads = node.process?.paused === false && node.machine(shard)?.leads === true;
+    const replica = leads ? node.host?.get(shard) : undefined;
+    const voters = replica?.status().configuration.voters ?? [];
     if (voters.length > 0) replica?.transfer(random.pick(voters));
   }
 }

@@ -9,11 +9,11 @@ import {
   type Term,
 } from '@seriatim/raft';
 import { ReplicaMirror } from './replica-mirror.ts';
-import { entryChecksum, writeIdOf } from './toy-state-machine.ts';
+import { entryMark, writeIdOf } from './toy-state-machine.ts';
 import { Violation } from './violation.ts';
 
 interface KnownEntry {
-  readonly checksum: number;
+  readonly mark: number;
   readonly previousTerm: number | undefined;
 }
 
@@ -119,11 +119,11 @@ export class ShardObserver {
   }
 
   /** A state machine applied an entry and is in this state now. */
-  applied(replica: ReplicaId, entry: Entry, hash: number): void {
-    this.#watch(() => this.#checkApplied(replica, entry, hash));
+  applied(replica: ReplicaId, entry: Entry, checksum: number, hash: number): void {
+    this.#watch(() => this.#checkApplied(replica, entry, checksum, hash));
   }
 
-  #checkApplied(replica: ReplicaId, entry: Entry, hash: number): void {
+  #checkApplied(replica: ReplicaId, entry: Entry, checksum: number, hash: number): void {
     const { index, term } = entry;
     const mirror = this.mirror(replica);
     if (!mirror.holds(index, term)) {
@@ -134,8 +134,8 @@ export class ShardObserver {
     }
     const knownTerm = this.#terms[index];
     if (knownTerm === undefined) {
-      this.#firstApplied(replica, entry, hash);
-    } else if (knownTerm !== term || this.#checksums[index] !== entryChecksum(entry)) {
+      this.#firstApplied(replica, entry, checksum, hash);
+    } else if (knownTerm !== term || this.#checksums[index] !== checksum) {
       throw new Violation(
         'state machine safety',
         `${this.#name} replica ${replica} applied ${index} of term ${term}, another one of term ${knownTerm}`,
@@ -171,7 +171,7 @@ export class ShardObserver {
     if (this.#appliedWrites.has(id)) this.#refusedYetApplied(id);
   }
 
-  #firstApplied(replica: ReplicaId, entry: Entry, hash: number): void {
+  #firstApplied(replica: ReplicaId, entry: Entry, checksum: number, hash: number): void {
     const { index, term } = entry;
     if (index !== this.#terms.length && index !== 1) {
       throw new Violation(
@@ -180,7 +180,7 @@ export class ShardObserver {
       );
     }
     this.#terms[index] = term;
-    this.#checksums[index] = entryChecksum(entry);
+    this.#checksums[index] = checksum;
     this.#hashes[index] = hash;
     if (entry.type === 'command') {
       const id = writeIdOf(entry.data);
@@ -218,10 +218,10 @@ export class ShardObserver {
   /** The same index and term mean the same entry and the same log before it (paper 5.3). */
   #know(replica: ReplicaId, entry: Entry, previousTerm: number | undefined): void {
     const key = entry.index * TERMS_MAX + entry.term;
-    const checksum = entryChecksum(entry);
+    const mark = entryMark(entry);
     const known = this.#entries.get(key);
     if (known === undefined) {
-      this.#entries.set(key, { checksum, previousTerm });
+      this.#entries.set(key, { mark, previousTerm });
       if (entry.type === 'configuration') {
         this.#configurations.push({ index: entry.index, configuration: decodeConfiguration(entry.data) });
       }
@@ -229,7 +229,7 @@ export class ShardObserver {
     }
     const otherPrevious =
       previousTerm !== undefined && known.previousTerm !== undefined && known.previousTerm !== previousTerm;
-    if (known.checksum !== checksum || otherPrevious) {
+    if (known.mark !== mark || otherPrevious) {
       throw new Violation(
         'log matching',
         `${this.#name} replica ${replica} has another entry ${entry.index} of term ${entry.term}, or another one before it`,

@@ -194,9 +194,9 @@ export class SimulatedNode {
     const watched = observer(shard);
     watched.opened(replica, recovered);
     const stateMachine = new ToyStateMachine(
-      (entry, hash) => {
+      (entry, checksum, hash) => {
         scheduler.note(hash);
-        watched.applied(replica, entry, hash);
+        watched.applied(replica, entry, checksum, hash);
       },
       ({ leads, term }) => {
         if (leads) watched.leads(replica, term);

@@ -54,7 +54,7 @@ const CONFIG: HostConfig = {
 };
 /** Ten election timeouts (FAULTS C14). */
 const CONVERGE_MILLISECONDS_MAX = 10 * CONFIG.electionTimeoutMilliseconds;
-const STATUS_CHECK_MILLISECONDS = 100;
+const STATUS_CHECK_MILLISECONDS = 300;
 
 /** Runs one seed to its end or to its first violation. Never rejects for what the code under test does. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {

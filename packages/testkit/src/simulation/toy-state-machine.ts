@@ -9,7 +9,7 @@ const IMAGE_CHUNK_BYTES = 600;
 const NUMBERS = 5;
 
 /** Told of each entry as it is applied. */
-export type AppliedListener = (entry: Entry, hash: number) => void;
+export type AppliedListener = (entry: Entry, checksum: number, hash: number) => void;
 
 /** State: five numbers. An image holds them in each of its chunks, so that a chunk of another image is noticed. */
 export class ToyStateMachine implements StateMachine {
@@ -20,6 +20,8 @@ export class ToyStateMachine implements StateMachine {
   hash = 0;
   commands = 0;
   lastWrite = 0;
+  /** Takes itself for the leader. */
+  leads = false;
 
   constructor(onApplied: AppliedListener, onLeadership: (leadership: Leadership) => void) {
     this.#onApplied = onApplied;
@@ -33,12 +35,13 @@ export class ToyStateMachine implements StateMachine {
       }
       this.appliedIndex = entry.index;
       this.appliedTerm = entry.term;
-      this.hash = nextHash(this.hash, entry);
+      const checksum = entryChecksum(entry);
+      this.hash = nextHash(this.hash, entry, checksum);
       if (entry.type === 'command') {
         this.commands += 1;
         this.lastWrite = writeIdOf(entry.data);
       }
-      this.#onApplied(entry, this.hash);
+      this.#onApplied(entry, checksum, this.hash);
     }
   }
 
@@ -74,6 +77,7 @@ export class ToyStateMachine implements StateMachine {
   }
 
   onLeadership(leadership: Leadership): void {
+    this.leads = leadership.leads;
     this.#onLeadership(leadership);
   }
 }
@@ -95,7 +99,12 @@ export function entryChecksum(entry: Entry): number {
   return crc32(entry.data, entry.type.length);
 }
 
-function nextHash(hash: number, entry: Entry): number {
-  const mixed = Math.imul(hash ^ entryChecksum(entry), 0x01000193) ^ Math.imul(entry.index, 0x85ebca6b);
+/** Tells entries apart at a fraction of the cost: a command's filling follows from its id. */
+export function entryMark(entry: Entry): number {
+  return entry.type === 'command' ? writeIdOf(entry.data) * 16_384 + entry.data.length : entryChecksum(entry);
+}
+
+function nextHash(hash: number, entry: Entry, checksum: number): number {
+  const mixed = Math.imul(hash ^ checksum, 0x01000193) ^ Math.imul(entry.index, 0x85ebca6b);
   return (Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35) ^ entry.term) >>> 0;
 }

@@ -113,7 +113,7 @@ export class Workload {
     const able = this.#nodes.filter((node) => node.host !== null && node.process?.paused === false);
     if (able.length === 0) return null;
     if (this.#random.chance(0.05)) return this.#random.pick(able);
-    const leaders = able.filter((node) => node.host?.get(shard)?.status().role === 'leader');
+    const leaders = able.filter((node) => node.machine(shard)?.leads === true);
     return leaders.length === 0 ? null : this.#random.pick(leaders);
   }
 
