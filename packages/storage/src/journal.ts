@@ -92,6 +92,7 @@ export class Journal {
   /** Begins a file of its own, with the state of every shard, and cuts the unused end of the one before. */
   async start(): Promise<void> {
     this.#state = 'flushing';
+    await this.#guard(() => this.#syncLast());
     await this.#flush(true);
   }
 
@@ -264,6 +265,19 @@ export class Journal {
     const coming = this.#create();
     coming.catch((error: unknown) => this.#fail(error));
     this.#coming = coming;
+  }
+
+  /**
+   * What the process before wrote and did not sync was read from the system's memory, if that process was killed. It must be on
+   * disk before anything rests on it: otherwise a power loss takes frames that this run has counted.
+   */
+  async #syncLast(): Promise<void> {
+    const last = this.#extents.at(-1);
+    if (last === undefined) return;
+    const { files, directory } = this.#options;
+    const handle = await files.open(join(directory, journalFileName(last.file)), 'readWrite');
+    await handle.sync();
+    await handle.close();
   }
 
   /** The new file is durable: gives back the unused end of the one before. */
