@@ -49,7 +49,10 @@ describe('docs/protocol.md', () => {
 describe('docs/architecture.md', () => {
   it('names every room', () => {
     const text = page('docs/architecture.md');
-    const rooms = [...new Set(sourceFiles('packages', ['package.json']).map((file) => dirname(file.path)))];
+    // A bin/package.json only says how its programs are loaded.
+    const rooms = [
+      ...new Set(sourceFiles('packages', ['package.json']).map((file) => dirname(file.path))),
+    ].filter((room) => !room.endsWith('/bin'));
     expect(rooms.filter((room) => !text.includes(`\`${room}\``))).toEqual([]);
   });
 });

@@ -133,6 +133,7 @@ interface Shards {
   readonly state: MetaState;
   readonly meta: MetaService;
   readonly partitions: NodePartitions;
+  readonly clusterId: string;
 }
 
 async function openShards(
@@ -216,7 +217,7 @@ async function openShards(
   });
   meta.start();
   stops.add('meta', () => meta.stop());
-  return { host, state, meta, partitions };
+  return { host, state, meta, partitions, clusterId: part.clusterId };
 }
 
 async function openFront(
@@ -284,7 +285,7 @@ async function openFront(
   page.notReady = null;
   grpc.serve(true);
   log.info(
-    { client: config.listen.client, bootNumber: storage.bootNumber, clusterId: state.clusterId },
+    { client: config.listen.client, bootNumber: storage.bootNumber, clusterId: shards.clusterId },
     'ready',
   );
 }
