@@ -42,6 +42,9 @@ const SMALL: {
   readonly [Name in keyof SmallCalls]: MethodDefinition<SmallCalls[Name][0], SmallCalls[Name][1]>;
 } = brokerService;
 
+/** A connection that is not there after this long is given up for the call: nothing was sent, for certain. */
+const CONNECT_MILLISECONDS = 1000;
+
 /** Connects over gRPC, in plain text. */
 export const grpcTransport: BrokerTransport = { connect: (address) => new GrpcConnection(address) };
 
@@ -83,25 +86,35 @@ class GrpcConnection implements BrokerConnection {
     this.#client.close();
   }
 
+  ready(): boolean {
+    return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
+  }
+
   #unary<Request, Response>(
     method: MethodDefinition<Request, Response>,
     request: Request,
     timeoutMilliseconds: number,
     signal?: AbortSignal,
   ): Promise<Response> {
+    const deadline = Date.now() + timeoutMilliseconds;
+    if (this.ready()) return this.#send(method, request, deadline, signal);
+    return this.#connected(timeoutMilliseconds).then(() => this.#send(method, request, deadline, signal));
+  }
+
+  #send<Request, Response>(
+    method: MethodDefinition<Request, Response>,
+    request: Request,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      const down = this.#knownDown();
-      if (down !== null) {
-        reject(down);
-        return;
-      }
       let abort: (() => void) | undefined;
       const call = this.#client.makeUnaryRequest(
         method.path,
         method.requestSerialize,
         method.responseDeserialize,
         request,
-        { deadline: Date.now() + timeoutMilliseconds },
+        { deadline },
         (error, response) => {
           if (abort !== undefined) signal?.removeEventListener('abort', abort);
           if (error === null && response !== undefined) resolve(response);
@@ -119,21 +132,37 @@ class GrpcConnection implements BrokerConnection {
     method: MethodDefinition<Request, Response>,
     request: Request,
   ): IncomingStream<Response> {
-    const call = this.#client.makeServerStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      request,
-      new Metadata(),
+    const open = (): ClientReadableStream<Response> =>
+      this.#client.makeServerStreamRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        request,
+        new Metadata(),
+      );
+    return new GrpcStream(
+      () => this.#connected(CONNECT_MILLISECONDS),
+      open,
+      (error) => this.#translate(error),
     );
-    return new GrpcStream(call, (error) => this.#translate(error));
   }
 
-  /** A channel that failed to connect is not asked to queue the call: so it is certain that nothing was sent. */
-  #knownDown(): UnreachableError | null {
-    const state = this.#client.getChannel().getConnectivityState(true);
-    if (state !== connectivityState.TRANSIENT_FAILURE) return null;
-    return new UnreachableError('PEER_UNREACHABLE', `${this.#address} does not take connections`);
+  /**
+   * Waits for the connection. gRPC would queue the call for up to 20 s, and could not say afterwards whether it was sent: here a node
+   * that cannot be reached, or is reached and says nothing, is known within a second, and that nothing was done.
+   */
+  async #connected(timeoutMilliseconds: number): Promise<void> {
+    const channel = this.#client.getChannel();
+    const deadline = Date.now() + Math.min(timeoutMilliseconds, CONNECT_MILLISECONDS);
+    for (;;) {
+      const state = channel.getConnectivityState(true);
+      if (state === connectivityState.READY) return;
+      const failed = state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN;
+      if (failed || Date.now() >= deadline) {
+        throw new UnreachableError('PEER_UNREACHABLE', `${this.#address} cannot be connected to`);
+      }
+      await new Promise<void>((resolve) => channel.watchConnectivityState(state, deadline, () => resolve()));
+    }
   }
 
   #translate(error: unknown): RefusalError {
@@ -149,19 +178,26 @@ class GrpcConnection implements BrokerConnection {
 }
 
 class GrpcStream<T> implements IncomingStream<T> {
-  readonly #call: ClientReadableStream<T>;
-  readonly #responses: AsyncIterator<T>;
+  readonly #connected: () => Promise<void>;
+  readonly #open: () => ClientReadableStream<T>;
   readonly #translate: (error: unknown) => RefusalError;
+  #call: ClientReadableStream<T> | null = null;
+  #responses: AsyncIterator<T> | null = null;
+  #cancelled = false;
 
-  constructor(call: ClientReadableStream<T>, translate: (error: unknown) => RefusalError) {
-    this.#call = call;
+  constructor(
+    connected: () => Promise<void>,
+    open: () => ClientReadableStream<T>,
+    translate: (error: unknown) => RefusalError,
+  ) {
+    this.#connected = connected;
+    this.#open = open;
     this.#translate = translate;
-    this.#responses = call[Symbol.asyncIterator]();
-    // Between two `next` calls nobody listens: an error then is kept by the stream for the next one.
-    call.on('error', () => {});
   }
 
   async next(): Promise<T | null> {
+    this.#responses ??= await this.#start();
+    if (this.#cancelled) return null;
     try {
       const step = await this.#responses.next();
       return step.done === true ? null : step.value;
@@ -171,6 +207,17 @@ class GrpcStream<T> implements IncomingStream<T> {
   }
 
   cancel(): void {
-    this.#call.cancel();
+    this.#cancelled = true;
+    this.#call?.cancel();
+  }
+
+  async #start(): Promise<AsyncIterator<T>> {
+    await this.#connected();
+    const call = this.#open();
+    this.#call = call;
+    // Between two `next` calls nobody listens: an error then is kept by the stream for the next one.
+    call.on('error', () => {});
+    if (this.#cancelled) call.cancel();
+    return call[Symbol.asyncIterator]();
   }
 }

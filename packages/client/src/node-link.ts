@@ -24,8 +24,13 @@ export class NodeLink {
     return this.#pausedUntil;
   }
 
+  /**
+   * After a failure a node counts again only when it is connected: a frozen one takes connections and says nothing, and what is sent
+   * to it would wait in vain.
+   */
   get usable(): boolean {
-    return this.#pausedUntil <= this.#clock.now();
+    if (this.#pausedUntil > this.#clock.now()) return false;
+    return this.#backoff.failures === 0 || this.connection.ready();
   }
 
   succeeded(): void {

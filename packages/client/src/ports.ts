@@ -36,6 +36,8 @@ export interface IncomingStream<T> {
 
 /** One node as seen from here. All calls reject with a RefusalError; with an UnreachableError when no broker answered. */
 export interface BrokerConnection {
+  /** Connected at this moment. Where not, it sees to it that it will be. */
+  ready(): boolean;
   call<Name extends keyof SmallCalls>(
     name: Name,
     request: SmallCalls[Name][0],

@@ -7,6 +7,8 @@ import type { NodeLink } from './node-link.ts';
 import type { ProducerConfig } from './producer-config.ts';
 import { type BuiltRequest, RequestBuilder } from './request-builder.ts';
 
+/** How often it is looked whether a node is connected, while none is. */
+const CONNECT_POLL_MILLISECONDS = 20;
 /** Writers kept for the next requests. */
 const SPARE_WRITERS = 16;
 
@@ -213,7 +215,7 @@ export class RequestSender {
     return true;
   }
 
-  /** Comes back when the first pause ends. */
+  /** Comes back when the first pause ends, or soon where the nodes that are left are not connected yet. */
   #scheduleForPauses(): void {
     const now = this.#cluster.clock.now();
     let until = Number.POSITIVE_INFINITY;
@@ -221,10 +223,14 @@ export class RequestSender {
       for (const queue of topic.queues.values()) {
         if (queue.empty) continue;
         if (queue.pausedUntil > now) until = Math.min(until, queue.pausedUntil);
-        else if (queue.open) until = Math.min(until, this.#cluster.pick().pausedUntil);
+        else if (queue.open) {
+          const link = this.#cluster.pick();
+          if (!link.usable)
+            until = Math.min(until, Math.max(link.pausedUntil, now + CONNECT_POLL_MILLISECONDS));
+        }
       }
     }
-    if (until === Number.POSITIVE_INFINITY || until <= now) return;
+    if (until === Number.POSITIVE_INFINITY) return;
     this.#cancelTimer = this.#cluster.clock.schedule(until - now, () => this.#pump());
   }
 }

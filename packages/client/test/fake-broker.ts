@@ -62,6 +62,8 @@ export class FakeBroker {
   #producers = 0;
   #topicIds = 0;
   initProducerCalls = 0;
+  /** Behind gRPC, ListTopics is never answered. */
+  stalled = false;
   /** Requests per node, for tests of where things are sent. */
   readonly requests: { readonly node: number; readonly walked: WalkedOrderedProduce }[] = [];
 

@@ -25,7 +25,10 @@ export async function serveFake(
   server.addService(brokerService, {
     GetCapabilities: unaryHandler(async () => ({ requestTypes: SUPPORTED_REQUEST_TYPES, version: 'fake' })),
     DescribeCluster: unaryHandler(async () => broker.describe()),
-    ListTopics: unaryHandler(async () => ({ topics: [...broker.topics.values()].map(({ info }) => info) })),
+    ListTopics: unaryHandler(async () => {
+      if (broker.stalled) await new Promise(() => {});
+      return { topics: [...broker.topics.values()].map(({ info }) => info) };
+    }),
     CreateTopic: unaryHandler(async ({ name, partitions, replicas }: CreateTopicRequest) => ({
       topic: broker.createTopic(name, partitions, replicas),
     })),

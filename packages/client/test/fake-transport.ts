@@ -23,6 +23,8 @@ export class FakeTransport implements BrokerTransport {
   readonly #clock: TestClock;
   /** Nodes that do not take connections. */
   readonly down = new Set<string>();
+  /** Nodes that take connections and say nothing: calls under way hang until their time is over. */
+  readonly frozen = new Set<string>();
   fate: (address: string, bytes: Buffer) => Fate = () => 'ok';
   /** Milliseconds from request to answer. */
   latency: () => number = () => 2;
@@ -49,6 +51,7 @@ export class FakeTransport implements BrokerTransport {
   connect(address: string): BrokerConnection {
     const node = this.#broker.addresses.indexOf(address);
     return {
+      ready: () => !(this.down.has(address) || this.frozen.has(address)),
       call: (name, request) => this.#small(name, request, address),
       orderedProduce: (bytes, timeout) => this.#produce(node, address, bytes, timeout),
       produce: async () => Buffer.alloc(0),
@@ -98,6 +101,10 @@ export class FakeTransport implements BrokerTransport {
     try {
       await this.#clock.sleep(this.latency() / 2);
       this.#requireUp(address);
+      if (this.frozen.has(address)) {
+        await this.#clock.sleep(Math.min(timeout, 1000));
+        throw new UnreachableError('PEER_UNREACHABLE', 'frozen', { outcome: 'unknown' });
+      }
       if (fate === 'refused') throw new UnreachableError('PEER_UNREACHABLE', 'refused');
       if (fate === 'request lost')
         throw new UnreachableError('PEER_UNREACHABLE', 'lost', { outcome: 'unknown' });

@@ -76,23 +76,49 @@ describe('the client over gRPC', () => {
     await producer.close();
   });
 
-  it('knows a call that was never sent from one that may have been done', async () => {
+  it('knows that a call was never sent when there is no connection', async () => {
     const connection = grpcTransport.connect('127.0.0.1:1');
-    const first = await connection.call('ListTopics', {}, 1000).catch((error: unknown) => error);
-    expect(first).toBeInstanceOf(UnreachableError);
-    const second = await connection.call('ListTopics', {}, 1000).catch((error: unknown) => error);
-    expect(second).toMatchObject({ code: 'PEER_UNREACHABLE', outcome: 'not-applied' });
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const error = await connection.call('ListTopics', {}, 5000).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(UnreachableError);
+      expect(error).toMatchObject({ code: 'PEER_UNREACHABLE', outcome: 'not-applied' });
+    }
+    expect(connection.ready()).toBe(false);
+    const reading = connection.fetch({
+      topic: 't',
+      partition: 0,
+      offset: 0,
+      from: 1,
+      untilEnd: false,
+      group: '',
+      responseBytes: 0,
+    });
+    expect(await reading.next().catch((thrown: unknown) => thrown)).toMatchObject({
+      code: 'PEER_UNREACHABLE',
+    });
     connection.close();
   });
 
-  it('notices a node that takes connections and says nothing', async () => {
+  it('does not wait for a node that takes connections and says nothing, as a frozen one does', async () => {
     const server = createServer();
     silent.push(server);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const address = server.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     const connection = grpcTransport.connect(`127.0.0.1:${port}`);
-    const error = await connection.call('ListTopics', {}, 300).catch((thrown: unknown) => thrown);
+    const started = performance.now();
+    const error = await connection.call('ListTopics', {}, 30_000).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'PEER_UNREACHABLE', outcome: 'not-applied' });
+    expect(performance.now() - started).toBeLessThan(5000);
+    connection.close();
+  });
+
+  it('says that a call which nobody answers in time may have been done', async () => {
+    const broker = await start(1);
+    const connection = grpcTransport.connect(broker.addresses[0] as string);
+    await connection.call('InitProducer', {}, 5000);
+    broker.stalled = true;
+    const error = await connection.call('ListTopics', {}, 200).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'DEADLINE', outcome: 'unknown' });
     connection.close();
   });

@@ -111,6 +111,21 @@ describe('OrderedProducer', () => {
     expect(clock.now() - started).toBeLessThan(500);
   });
 
+  it('leaves a frozen leader after one vain attempt, though it is still named as the leader', async () => {
+    const { clock, broker, transport, producer } = setUp({ partitions: 1 });
+    await clock.until(producer.sendOrderedMessages('t', messagesOf(30, 30)));
+    transport.frozen.add('n:1');
+    const started = clock.now();
+    await clock.until(producer.sendOrderedMessages('t', messagesOf(30, 30)));
+    expect(clock.now() - started).toBeLessThan(1200);
+    const before = clock.now();
+    for (let round = 0; round < 20; round++)
+      await clock.until(producer.sendSingleOrderedMessage('t', 'g1', undefined, 'x'));
+    // Answers still name the frozen node; it is not connected, so nothing is sent to it again.
+    expect(clock.now() - before).toBeLessThan(200);
+    expect(broker.group('t', 'g1')).toHaveLength(22);
+  });
+
   it('closes after what is under way, or at once', async () => {
     const { clock, broker, producer } = setUp();
     const sending = producer.sendOrderedMessages('t', messagesOf(10, 2));
