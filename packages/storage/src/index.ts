@@ -1,4 +1,5 @@
 export { defaultStorageConfig, type StorageConfig } from './config.ts';
+export { type DumpLines, dumpImages, dumpJournal, dumpSegments } from './dump.ts';
 export type { FreeSpaceStatus } from './free-space.ts';
 export {
   type AnyColumn,

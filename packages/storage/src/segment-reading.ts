@@ -141,24 +141,26 @@ function behindLast(records: readonly SegmentRecord[]): number {
 
 /** First offset whose entry has a time stamp at or above `timestamp`; -1: there is none. */
 export async function offsetAtTime(shard: ShardSegments, timestamp: number): Promise<number | Damaged> {
-  for (const segment of [...shard.segments]) {
-    if (segment.index.lastTimestamp < timestamp) continue;
-    let found = -1;
-    const start = segment.index.positionOfTime(timestamp);
-    const look = ({ description }: SegmentRecord): boolean => {
-      if (description === null || description.timestamp < timestamp) return true;
-      found = description.offset;
-      return false;
-    };
-    const end = await scanSegment(shard.options.files, segment, start, WINDOW_BYTES, look);
-    if (found >= 0) return found;
-    if (end === 'damaged') return { type: 'damaged', reason: `segment ${segment.index.head.first}` };
+  const isFound = ({ description }: SegmentRecord): boolean =>
+    description !== null && description.timestamp >= timestamp;
+  const inFiles = shard.segments.map((segment) => ({ segment, written: segment.written }));
+  const inMemory = shard.waiting();
+  for (const { segment, written } of inFiles) {
+    if (segment.index.lastTimestamp >= timestamp) {
+      const found: SegmentRecord[] = [];
+      const start = segment.index.positionOfTime(timestamp);
+      const end = await scanSegment(shard.options.files, segment, start, WINDOW_BYTES, (record) => {
+        if (isFound(record)) found.push(record);
+        return found.length === 0;
+      });
+      const first = found[0]?.description;
+      if (first) return first.offset;
+      if (end === 'damaged') return { type: 'damaged', reason: `segment ${segment.index.head.first}` };
+    }
+    // What comes behind was only in memory when this began.
+    if (written < segment.index.bytes) break;
   }
-  for (let i = 0; i < shard.tail.length; i++) {
-    const description = shard.tail.at(i)?.description;
-    if (description && description.timestamp >= timestamp) return description.offset;
-  }
-  return -1;
+  return inMemory.find(isFound)?.description?.offset ?? -1;
 }
 
 /** First offset kept, -1: none. */
