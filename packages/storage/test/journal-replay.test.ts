@@ -64,6 +64,7 @@ describe('replayJournal', () => {
     const clock = new ManualClock();
     const journal = await begin(directory, clock);
     await put(journal, SHARD, entries(1, 3));
+    await new Promise((resolve) => setImmediate(resolve));
     const first = join(directory, journalFileName(1));
     const before = readFileSync(first);
     let uncut = before;

@@ -161,7 +161,7 @@ export class SimulatedNode {
   }
 
   async #open(running: Running): Promise<void> {
-    const { network, storage, config, observer, onBug, directory } = this.#options;
+    const { network, storage, config, observer, directory } = this.#options;
     const { process } = running;
     const opened = await storage.open(process, (error) => this.#ended(running, error));
     running.opened = { store: new ObservedStore(opened.store, observer), recovered: opened.recovered };
@@ -173,7 +173,8 @@ export class SimulatedNode {
       store: running.opened.store,
       random: () => random.next(),
       config,
-      onShardFault: (shard, error) => onBug(new Error(`node ${this.id} shard ${shard}: ${error.stack}`)),
+      onShardFault: (shard, error) =>
+        this.#ended(running, new Error(`node ${this.id} shard ${shard}: ${error.stack}`)),
     });
     const placed = directory.ofNode(this.id);
     for (const found of opened.recovered) {
