@@ -5,6 +5,7 @@ export { type BackoffConfig, DEFAULT_BACKOFF } from './backoff.ts';
 export { type CallOptions, Cluster, type ClusterOptions, DEFAULT_TIMEOUT_MILLISECONDS } from './cluster.ts';
 export { type ErrorDetails, SeriatimError, type SeriatimErrorCode } from './error.ts';
 export type { OrderedMessage, Receipt } from './message.ts';
+export { PartitionProducer, type PartitionReceipt } from './partition-producer.ts';
 export type { ReadFrom } from './partition-reader.ts';
 export { OrderedProducer, type ProducerOptions, type SendOptions } from './producer.ts';
 export { DEFAULT_PRODUCER_CONFIG, type ProducerConfig } from './producer-config.ts';
