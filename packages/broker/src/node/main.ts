@@ -1,5 +1,6 @@
 /** The program `seriatim-node`: runs a node until a signal or a fault ends it, or shows what lies on a stopped node's disk. */
 import { ConfigError, loadConfig, type NodeConfig } from './config.ts';
+import { dump } from './dump.ts';
 import { type Logger, openLog } from './log.ts';
 import { RealClock } from './real-clock.ts';
 import { type RunningNode, startNode } from './start.ts';
@@ -18,6 +19,10 @@ Every setting has a flag (--listen-client) and a variable (SERIATIM_LISTEN_CLIEN
 export async function main(args: readonly string[]): Promise<void> {
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(USAGE);
+    return;
+  }
+  if (args[0] === 'dump') {
+    process.exitCode = await dump(args.slice(1));
     return;
   }
   let config: NodeConfig;
