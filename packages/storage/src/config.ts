@@ -29,6 +29,8 @@ export interface StorageConfig {
 
 const KIB = 1_024;
 const MIB = 1_024 * KIB;
+/** Room for the head, a frame and its proof. */
+const JOURNAL_FILE_BYTES_MIN = 4 * KIB;
 
 /** What a node uses unless told otherwise. */
 export const defaultStorageConfig: StorageConfig = Object.freeze({
@@ -46,3 +48,23 @@ export const defaultStorageConfig: StorageConfig = Object.freeze({
   freeCheckMilliseconds: 2_000,
   freeCheckBytes: 64 * MIB,
 });
+
+/** The whole configuration, checked and frozen. Throws a RangeError that names the setting, its value and what it must be. */
+export function storageConfig(change: Partial<StorageConfig> = {}): StorageConfig {
+  const config = { ...defaultStorageConfig, ...change };
+  for (const [name, value] of Object.entries(config)) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new RangeError(`storage: ${name} is ${value}, it must be a whole number and not negative`);
+    }
+  }
+  const atLeast = (name: keyof StorageConfig, least: number): void => {
+    if (config[name] < least)
+      throw new RangeError(`storage: ${name} is ${config[name]}, it must be at least ${least}`);
+  };
+  atLeast('journalFileBytes', JOURNAL_FILE_BYTES_MIN);
+  atLeast('journalBytesMax', 3 * config.journalFileBytes);
+  atLeast('segmentPieceBytes', 1);
+  atLeast('segmentBytes', 1);
+  atLeast('freeBytesRefuse', config.freeBytesStop);
+  return Object.freeze(config);
+}

@@ -6,21 +6,16 @@
 import { join } from 'node:path/posix';
 import type { Clock, NodeId, RecoveredShard, ShardId } from '@seriatim/multiraft';
 import type { HardState, Index, Term } from '@seriatim/raft';
-import { defaultStorageConfig, type StorageConfig } from './config.ts';
+import { type StorageConfig, storageConfig } from './config.ts';
 import { FreeSpaceWatch } from './free-space.ts';
 import { type Identity, IdentityKeeper, readIdentity } from './identity.ts';
 import { ImageStore } from './image-store.ts';
 import { Journal, type JournalOptions, removeLeftover } from './journal.ts';
 import type { JournalShardState } from './journal-format.ts';
-import {
-  type LostJournal,
-  type ReplayedJournal,
-  type ReplayedShard,
-  replayJournal,
-} from './journal-replay.ts';
+import { type ReplayedJournal, type ReplayedShard, replayJournal } from './journal-replay.ts';
 import { listJournalFiles } from './journal-scan.ts';
 import { NodeStore } from './node-store.ts';
-import { type FileSystem, type OpenKeyValueStore, StorageError } from './ports.ts';
+import { type FileSystem, type KeyValueStore, type OpenKeyValueStore, StorageError } from './ports.ts';
 import { segmentDirectory } from './segment.ts';
 import { removeSegmentDirectory } from './segment-recovery.ts';
 import { type LogPosition, ShardSegments, type ShardSegmentsOptions } from './shard-segments.ts';
@@ -82,16 +77,43 @@ const LOST_SUFFIX = '.lost';
 /** Opens a node's storage. Rejects when the disk fails or a file is of a version that this program does not know. */
 export async function openNodeStore(options: NodeStoreOptions): Promise<OpenedNodeStore | LostNodeStore> {
   const { files, directory } = options;
+  storageConfig(options.config);
   await files.makeDirectory(directory);
   await files.makeDirectory(join(directory, JOURNAL_DIRECTORY));
   await files.makeDirectory(join(directory, SEGMENTS_DIRECTORY));
-  const { keeper, lost } = await raiseBootNumber(options);
-  const identity = keeper.current;
-  if (lost !== null)
-    return { type: 'lost', reason: lost, identity, startOver: () => startOver(options, keeper) };
-  if (!identity.journalBegun) return startOver(options, keeper);
-  const opening = new Opening(options, keeper);
-  return opening.open();
+  // The store of images first: it is locked, so a second process on the same directory ends here and changes nothing.
+  return withImages(options, async (keyValues) => {
+    const { keeper, lost } = await raiseBootNumber(options);
+    if (lost === null) {
+      if (!keeper.current.journalBegun) return startOver(options, keeper, keyValues);
+      const opened = await new Opening(options, keeper).open(keyValues);
+      if (typeof opened !== 'string') return opened;
+      await keyValues.close();
+      return lostStore(options, keeper, opened);
+    }
+    await keyValues.close();
+    return lostStore(options, keeper, lost);
+  });
+}
+
+function lostStore(options: NodeStoreOptions, keeper: IdentityKeeper, reason: string): LostNodeStore {
+  const again = (): Promise<OpenedNodeStore> =>
+    withImages(options, (keyValues) => startOver(options, keeper, keyValues));
+  return { type: 'lost', reason, identity: keeper.current, startOver: again };
+}
+
+/** Opens the store of images for `run`, and closes it when that fails. */
+async function withImages<T>(
+  options: NodeStoreOptions,
+  run: (keyValues: KeyValueStore) => Promise<T>,
+): Promise<T> {
+  const keyValues = await options.openImages(join(options.directory, IMAGES_DIRECTORY));
+  try {
+    return await run(keyValues);
+  } catch (error) {
+    await keyValues.close().catch(() => {});
+    throw error;
+  }
 }
 
 /** Reads who this node is and notes one more start, durably. `lost`: why the rest of the directory can't be trusted. */
@@ -131,7 +153,11 @@ async function raiseBootNumber(
 }
 
 /** Puts the journal's files aside, forgets segments and images, and opens an empty store. */
-async function startOver(options: NodeStoreOptions, keeper: IdentityKeeper): Promise<OpenedNodeStore> {
+async function startOver(
+  options: NodeStoreOptions,
+  keeper: IdentityKeeper,
+  keyValues: KeyValueStore,
+): Promise<OpenedNodeStore> {
   const { files, directory, random } = options;
   const journals = join(directory, JOURNAL_DIRECTORY);
   for (const name of await files.list(journals)) {
@@ -146,10 +172,9 @@ async function startOver(options: NodeStoreOptions, keeper: IdentityKeeper): Pro
     losses: journalBegun ? [...losses, bootNumber] : losses,
     journalBegun: false,
   });
-  const opened = await new Opening(options, keeper).open();
-  if (opened.type === 'lost')
-    throw new StorageError('io', `a journal made just now can't be read: ${opened.reason}`);
-  return opened;
+  const opened = await new Opening(options, keeper).open(keyValues);
+  if (typeof opened !== 'string') return opened;
+  throw new StorageError('io', `a journal begun anew can't be read: ${opened}`);
 }
 
 interface Recovery {
@@ -170,16 +195,16 @@ class Opening {
 
   constructor(options: NodeStoreOptions, keeper: IdentityKeeper) {
     this.#options = options;
-    this.#config = Object.freeze({ ...defaultStorageConfig, ...options.config });
+    this.#config = storageConfig(options.config);
     this.#keeper = keeper;
     this.#journals = join(options.directory, JOURNAL_DIRECTORY);
     const { files, directory, clock } = options;
     this.#space = new FreeSpaceWatch(files, directory, clock, this.#config, (error) => this.#fault(error));
   }
 
-  async open(): Promise<OpenedNodeStore | LostNodeStore> {
-    const { files, directory } = this.#options;
-    const keyValues = await this.#options.openImages(join(directory, IMAGES_DIRECTORY));
+  /** A text says why the journal is lost. */
+  async open(keyValues: KeyValueStore): Promise<OpenedNodeStore | string> {
+    const { files } = this.#options;
     const { images, damage } = await ImageStore.open(keyValues);
     const imageIndex = (shard: ShardId): Index => images.newest(shard)?.meta.index ?? (0 as Index);
     const identity = this.#keeper.current;
@@ -189,10 +214,7 @@ class Opening {
       identity.journal,
       (shard, index) => index > imageIndex(shard),
     );
-    if (replayed.type === 'lost') {
-      await keyValues.close();
-      return this.#lost(replayed);
-    }
+    if (replayed.type === 'lost') return replayed.reason;
     await this.#forgetStrangers(images, replayed);
     const recovery = await this.#recover(replayed, images);
     recovery.warnings.push(...damage);
@@ -212,12 +234,6 @@ class Opening {
     if (!identity.journalBegun) await this.#keeper.update({ journalBegun: true });
     const { recovered, damaged, warnings } = recovery;
     return { type: 'open', store, recovered, damaged, warnings, identity: this.#keeper.current };
-  }
-
-  #lost(journal: LostJournal): LostNodeStore {
-    const { reason } = journal;
-    const startAgain = (): Promise<OpenedNodeStore> => startOver(this.#options, this.#keeper);
-    return { type: 'lost', reason, identity: this.#keeper.current, startOver: startAgain };
   }
 
   /** Images and segments of shards that the journal does not know: they were being removed, or never began. */
