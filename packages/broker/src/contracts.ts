@@ -3,8 +3,8 @@
  * that all of them run alike in a process and in a simulation.
  */
 import type { NodeId, Shard, ShardId } from '@seriatim/multiraft';
-import type { ReplicaId } from '@seriatim/raft';
 import type { ErrorCode } from '@seriatim/protocol';
+import type { ReplicaId } from '@seriatim/raft';
 
 /** Given by the meta shard, never used again. */
 export type TopicId = number & { readonly brand: 'TopicId' };
@@ -121,7 +121,9 @@ export interface MetaView {
   routePartition(topic: TopicId, row: number): number;
   routeEpoch(topic: TopicId, row: number): number;
   /** Rows of a topic's routes for listing, lazily: group name, partition, epoch. */
-  routes(topic: TopicId): Iterable<{ readonly group: string; readonly partition: number; readonly epoch: number }>;
+  routes(
+    topic: TopicId,
+  ): Iterable<{ readonly group: string; readonly partition: number; readonly epoch: number }>;
   routeCount(topic: TopicId): number;
   /** Groups per partition of a topic. */
   loads(topic: TopicId): readonly number[];
@@ -147,7 +149,10 @@ export interface PeerCalls {
   /** Rejects with a {@link RefusalError}: PEER_UNREACHABLE (not applied when it was never sent, else unknown) or DEADLINE. */
   call(to: NodeId, kind: number, parts: readonly Uint8Array[], deadline: number): Promise<Uint8Array>;
   /** Registers who answers a kind; the handler never rejects except with a RefusalError, which travels back typed. */
-  handle(kind: number, handler: (from: NodeId, body: Uint8Array, deadline: number) => Promise<readonly Uint8Array[]>): void;
+  handle(
+    kind: number,
+    handler: (from: NodeId, body: Uint8Array, deadline: number) => Promise<readonly Uint8Array[]>,
+  ): void;
 }
 /** Peer request kinds. Each room encodes and decodes the bodies of its own. */
 export const REQUEST_APPEND = 1;

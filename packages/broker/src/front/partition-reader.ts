@@ -57,9 +57,12 @@ async function readHere(ports: FrontPorts, request: ReadRequest, signal: AbortSi
     );
   }
   const { clock } = ports;
-  const confirmed = request.confirm
-    ? await partition.confirmedHighWatermark(clock.now() + CONFIRM_MILLISECONDS)
-    : partition.highWatermark;
+  // A new leader may not have applied yet what readers got from the one before: only a confirmed end refuses an offset.
+  const ahead = request.from === 'offset' && request.offset > partition.highWatermark;
+  const confirmed =
+    request.confirm || ahead
+      ? await partition.confirmedHighWatermark(clock.now() + CONFIRM_MILLISECONDS)
+      : partition.highWatermark;
   const offset = startOf(partition, request, confirmed);
   const waits = Math.min(request.waitMilliseconds, WAIT_MILLISECONDS_MAX);
   if (offset === partition.highWatermark && waits > 0)
