@@ -37,6 +37,8 @@ export async function dump(args: readonly string[]): Promise<number> {
     process.stderr.write(`seriatim-node dump: ${path} holds no data of a node\n`);
     return EXIT_FAILED;
   }
+  // `dump … | head` closes the pipe when it has seen enough.
+  process.stdout.on('error', () => process.exit(EXIT_DONE));
   try {
     for await (const line of lines(path)) {
       if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain');
