@@ -35,6 +35,15 @@ export function buildImage(nodeImage, env = process.env) {
   collectFiles();
   console.log(`Building ${imageName} ...`);
   const base = nodeImage === undefined ? [] : ['--build-arg', `NODE_IMAGE=${nodeImage}`];
-  const args = ['build', '--file', join('cluster', 'Dockerfile'), '--tag', imageName, ...base, '.'];
+  const args = [
+    'build',
+    '--quiet',
+    '--file',
+    join('cluster', 'Dockerfile'),
+    '--tag',
+    imageName,
+    ...base,
+    '.',
+  ];
   if (run('docker', args, { env }) !== 0) throw new Error('docker build failed; see the lines above');
 }
