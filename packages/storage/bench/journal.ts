@@ -45,7 +45,7 @@ await journal.start();
 const total = megabytes * 1_000_000;
 const data = Buffer.alloc(ENTRY_BYTES, 'x');
 const next = new Array<number>(SHARDS).fill(1);
-const entriesPerWrite = Math.max(1, Math.floor(FLUSH_BYTES / SHARDS / ENTRY_BYTES));
+const entriesPerWrite = Math.max(1, Math.floor(FLUSH_BYTES / 2 / SHARDS / ENTRY_BYTES));
 let given = 0;
 let durable = 0;
 const latencies: number[] = [];
@@ -72,8 +72,12 @@ await new Promise<void>((resolve) => {
       },
     );
   };
-  // Two writes of each shard are on their way, so that one flush fills while the other is written.
-  for (let round = 0; round < 2; round++) for (let shard = 0; shard < SHARDS; shard++) writeOne(shard);
+  // While one flush of 256 KiB is written the next one fills.
+  const writeRound = (): void => {
+    for (let shard = 0; shard < SHARDS; shard++) writeOne(shard);
+  };
+  writeRound();
+  setImmediate(() => setImmediate(writeRound));
 });
 const seconds = (performance.now() - started) / 1_000;
 const used = process.cpuUsage(cpu);
