@@ -10,8 +10,6 @@ import type { ReplicaId } from '@seriatim/raft';
 export type TopicId = number & { readonly brand: 'TopicId' };
 /** Dense position of a record in its partition, from 0. Never a Raft index. */
 export type Offset = number & { readonly brand: 'Offset' };
-/** Dense position of a message in the life of its group, from 1; 0: none. */
-export type Sequence = number & { readonly brand: 'Sequence' };
 
 /**
  * Messages for one partition, in columns, one row a run (messages of one group, next to each other). `body` holds each message

@@ -118,8 +118,3 @@ export class MembershipOperator {
       .catch(() => undefined);
   }
 }
-
-/** Where a shard's voters are, for people. */
-export function describeReplicas(replicas: readonly ReplicaId[], directory: Directory): string {
-  return replicas.map((replica) => `${replica}@${directory.node(replica)}`).join(' ');
-}
