@@ -1,6 +1,6 @@
 /** An operator of the simulation who changes the members of shards: what the meta shard's operations will do. */
 import type { Fate, NodeId, Shard, ShardId } from '@seriatim/multiraft';
-import type { ConfigurationChange, ReplicaId } from '@seriatim/raft';
+import type { ConfigurationChange } from '@seriatim/raft';
 import type { Directory, Placement } from './directory.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
