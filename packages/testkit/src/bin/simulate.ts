@@ -9,6 +9,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     nodes: { type: 'string' },
     plain: { type: 'boolean', default: false },
+    first: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -31,6 +32,7 @@ for (let n = 0; n < Number(values.count); n += 1) {
     `seed ${seed} at ${result.simulatedMilliseconds} ms: ${result.violation.stack?.split('\n').slice(0, 6).join('\n')}`,
   );
   console.log(`replay: npm run simulate -- --seed ${seed}`);
+  if (values.first) break;
 }
 const { user, system } = process.cpuUsage(started);
 console.log(`${values.count} seeds, ${failed} failed, ${((user + system) / 1e6).toFixed(1)} s of CPU`);

@@ -1,7 +1,7 @@
 /** The bytes of one simulated file: what is written, and what of it a loss of power would leave. */
 import type { Random } from './random.ts';
 
-const PAGE_BYTES = 4_096;
+const PAGE_BYTES = 1_024;
 /** What a disk writes whole or not at all. */
 const SECTOR_BYTES = 512;
 

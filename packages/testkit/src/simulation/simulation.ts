@@ -88,7 +88,7 @@ class Simulation {
     this.#placeShards(random.fork('placement'));
     const fail = (error: Error): void => this.#fail(error);
     const observer = (shard: ShardId): ShardObserver => this.#observer(shard);
-    const sizes = { writeMilliseconds: 40, readMilliseconds: 150, writeBytesMax: 400 };
+    const sizes = { writeMilliseconds: 90, readMilliseconds: 200, writeBytesMax: 400 };
     this.#workload = new Workload(scheduler, random.fork('clients'), this.#nodes, observer, sizes, fail);
     this.#members = new MembershipOperator(scheduler, random.fork('members'), this.#directory, this.#nodes);
     this.#targets = {
