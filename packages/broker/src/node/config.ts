@@ -167,6 +167,14 @@ function checkTogether(config: NodeConfig): void {
   if (!ids.includes(config.nodeId)) {
     throw new ConfigError('nodeId', `${config.nodeId} is not among the peers (${ids.join(', ')})`);
   }
+  for (const side of ['client', 'peer'] as const) {
+    const { host } = splitAddress(config.advertise[side]);
+    if (host !== '0.0.0.0' && host !== '::') continue;
+    throw new ConfigError(
+      `advertise.${side}`,
+      `${config.advertise[side]} is no address that others can reach; say the one they use`,
+    );
+  }
   const { electionTimeoutMilliseconds, heartbeatMilliseconds } = config.raft;
   if (heartbeatMilliseconds * 3 > electionTimeoutMilliseconds) {
     throw new ConfigError(

@@ -36,9 +36,9 @@ function wrong(...given: Parameters<typeof load>): string {
 
 describe('the configuration of a node', () => {
   test('fills in defaults and advertises where it listens', () => {
-    const config = load({ ...complete, listen: { client: '0.0.0.0:9000' } });
-    expect(config.listen).toEqual({ client: '0.0.0.0:9000', peer: '127.0.0.1:7201', http: '127.0.0.1:7301' });
-    expect(config.advertise).toEqual({ client: '0.0.0.0:9000', peer: '127.0.0.1:7201' });
+    const config = load({ ...complete, listen: { client: 'here:9000' } });
+    expect(config.listen).toEqual({ client: 'here:9000', peer: '127.0.0.1:7201', http: '127.0.0.1:7301' });
+    expect(config.advertise).toEqual({ client: 'here:9000', peer: '127.0.0.1:7201' });
     expect(config.raft).toEqual({ electionTimeoutMilliseconds: 1000, heartbeatMilliseconds: 100 });
     expect(Object.isFrozen(config.limits)).toBe(true);
   });
@@ -70,6 +70,8 @@ describe('the configuration of a node', () => {
     ['nodeId', { ...complete, nodeId: 2 }],
     ['nodeIdd', { ...complete, nodeIdd: 1 }],
     ['listen.client', { ...complete, listen: { client: 'nowhere' } }],
+    ['advertise.client', { ...complete, listen: { client: '0.0.0.0:7101' } }],
+    ['advertise.peer', { ...complete, listen: { peer: '[::]:7201' } }],
     ['listen.http', { ...complete, listen: { http: 'host:70000' } }],
     ['limits.messageBytesMax', { ...complete, limits: { messageBytesMax: 1.5 } }],
     ['limits.messageBytesMax', { ...complete, limits: { messageBytesMax: 2000, requestBytesMax: 1000 } }],
