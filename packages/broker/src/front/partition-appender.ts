@@ -69,6 +69,10 @@ function readAnswer(body: Uint8Array): AppendAnswer {
 
 function refusalOf(error: unknown): AppendRefusal {
   if (error instanceof RefusalError) {
+    // A leader that is silent until the end has no quorum, or is none any more: "try again", not "you were too impatient".
+    if (error.code === 'DEADLINE' && error.outcome === 'unknown') {
+      return refusal('NOT_COMMITTED', error.message, false);
+    }
     return refusal(error.code, error.message, error.outcome === 'not-applied');
   }
   return refusal('INTERNAL', error instanceof Error ? error.message : String(error), false);

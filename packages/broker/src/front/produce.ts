@@ -97,7 +97,7 @@ export class ProduceHandler {
     try {
       await this.#ports.assigner.assign(topic.id, names, deadline);
     } catch (error) {
-      failure = error;
+      failure = unassigned(error);
     }
     // Also after a failure: some of them may have got their route meanwhile, by this or by another request.
     const routed = routeAgain(this.#ports.view, walked, topic, runs, unrouted);
@@ -130,6 +130,12 @@ export class ProduceHandler {
     this.counters.messages += messages;
     this.counters.bytes += bytes;
   }
+}
+
+/** Without a quorum meta answers late or not at all; for the caller both mean the same. */
+function unassigned(error: unknown): unknown {
+  if (!(error instanceof RefusalError) || error.code !== 'DEADLINE') return error;
+  return new RefusalError('NO_META_LEADER', error.message, { cause: error });
 }
 
 function requireStored(receipt: AppendReceipt): void {

@@ -38,6 +38,8 @@ interface Outstanding {
   readonly reject: (error: RefusalError) => void;
 }
 
+/** What an answer may take on its way back. */
+const ANSWER_MILLISECONDS = 30;
 const CALL_HEAD_BYTES = 10;
 const REPLY_HEAD_BYTES = 6;
 
@@ -95,7 +97,9 @@ export class FramedPeerCalls implements PeerCalls {
       head.writeUInt8(FRAME_CALL, 0);
       head.writeUInt8(kind, 1);
       head.writeUInt32LE(id, 2);
-      head.writeUInt32LE(Math.min(remaining, 0xffff_ffff), 6);
+      // The callee's deadline is a little earlier, so that its typed answer arrives before this side gives up.
+      const allowed = remaining - Math.min(ANSWER_MILLISECONDS, remaining * 0.1);
+      head.writeUInt32LE(Math.min(Math.floor(allowed), 0xffff_ffff), 6);
       // Before it is sent: a transport in memory may bring the answer at once.
       this.#outstanding.set(id, { to, bytes, deadline, resolve, reject });
       this.#outstandingBytes.set(to, before + bytes);

@@ -73,7 +73,7 @@ describe('peer calls', () => {
     const { clock, caller, callee } = setUp();
     callee.handle(3, async (from, body, deadline) => {
       expect(from).toBe(one);
-      expect(deadline - clock.now()).toBe(500);
+      expect(deadline - clock.now()).toBe(470);
       return [Buffer.from('you said '), body];
     });
     const answer = await caller.call(two, 3, [Buffer.from('he'), Buffer.from('llo')], clock.now() + 500);
