@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import type { ShardId } from '@seriatim/multiraft';
 import type { Index } from '@seriatim/raft';
 import { describe, expect, test } from 'vitest';
 import { openLevelStore } from '../src/level-store.ts';
@@ -12,6 +13,7 @@ import {
   type openWhole,
   REPLICA,
   SHARD,
+  smallConfig,
   storeOptions,
   temporaryDirectory,
   write,
@@ -19,15 +21,24 @@ import {
 import { chunksOf, imageText, indexes, meta, readAll } from './support/reading.ts';
 
 describe('NodeStore after a crash', () => {
+  /** The journal begins new files and lets old ones go during the run. */
+  const config = { ...smallConfig, journalFileBytes: 4_096 };
+
+  const RESTING = 9 as ShardId;
+
   interface Progress {
     durable: number;
     term: number;
     checkpointed: number;
     committed: number;
+    /** A shard that nobody checkpoints was written. */
+    resting: boolean;
   }
 
   /** Writes, overwrites, commits, checkpoints and receives; notes what was confirmed. */
   async function live(store: NodeStore, from: number, progress: Progress): Promise<void> {
+    await write(store, entries(1, 3), { shard: RESTING });
+    progress.resting = true;
     for (let i = from; i < from + 24; i += 3) {
       progress.term++;
       await write(store, entries(i, i + 4, 150, 1), { term: progress.term });
@@ -50,10 +61,11 @@ describe('NodeStore after a crash', () => {
     for (let limit = 3; ; limit += 1) {
       const directory = temporaryDirectory();
       const point = new CrashPoint(limit);
-      const progress: Progress = { durable: 0, term: 0, checkpointed: 0, committed: 0 };
+      const progress: Progress = { durable: 0, term: 0, checkpointed: 0, committed: 0, resting: false };
       const closing: (() => Promise<void>)[] = [];
       const dying = openNodeStore(
         storeOptions(directory, {
+          config,
           files: crashingFiles(nodeFileSystem(), point),
           openImages: async (path) => {
             const store = await openLevelStore(path);
@@ -93,7 +105,9 @@ describe('NodeStore after a crash', () => {
     progress: Progress,
     limit: number,
   ): Promise<void> {
-    const [shard] = opened.recovered;
+    const shard = opened.recovered.find((found) => found.shard === SHARD);
+    const resting = opened.recovered.find((found) => found.shard === RESTING);
+    if (progress.resting) expect(indexes(resting?.entries ?? [])).toEqual([1, 2, 3]);
     const label = `stopped at change ${limit}`;
     expect(opened.damaged, label).toEqual([]);
     expect(opened.warnings, label).toEqual([]);
