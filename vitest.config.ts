@@ -18,6 +18,8 @@ export default defineConfig({
           include: ['packages/*/test/**/*.test.ts', 'test/*.test.ts'],
           environment: 'node',
           pool: 'forks',
+          // The simulation's seeds are most of the work: two halves on two cores.
+          maxWorkers: 2,
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
         },
