@@ -53,7 +53,7 @@ export class ToyCluster {
     const lane = async (): Promise<void> => {
       while (!stopped) {
         const key = this.#nextKey++;
-        const value = `${key}:${'x'.repeat(key % 200)}`;
+        const value = `${key}:${'x'.repeat(key % 500)}`;
         const answer = await this.#leaders.get(key % toyShards)?.request({ type: 'put', key, value });
         if (answer?.ok === true) this.acknowledged.set(key, value);
         else await pause(5);

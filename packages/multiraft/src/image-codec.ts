@@ -18,6 +18,7 @@ const CHUNK = 2;
 const END = 3;
 const ACKNOWLEDGED = 4;
 const RESULT = 5;
+const INQUIRY = 6;
 
 /** "I have an image for your replica": opens a transfer. `transfer` is drawn at random by the sender. */
 export interface ImageOffer {
@@ -54,7 +55,13 @@ export interface ImageResult {
   readonly transfer: number;
   readonly ok: boolean;
 }
-export type ImageFrame = ImageOffer | ImageChunk | ImageEnd | ImageAcknowledged | ImageResult;
+/** "So many chunks were sent, do you have them?" Sent when nothing was heard: an answer, or the transfer itself, may be lost. */
+export interface ImageInquiry {
+  readonly type: 'inquiry';
+  readonly transfer: number;
+  readonly count: number;
+}
+export type ImageFrame = ImageOffer | ImageChunk | ImageEnd | ImageAcknowledged | ImageResult | ImageInquiry;
 
 /** What a frame held. `garbage`: it is to be ignored. */
 export type DecodedImageFrame =
@@ -83,6 +90,10 @@ export function encodeImageFrame(frame: ImageFrame): readonly Uint8Array[] {
       break;
     case 'acknowledged':
       writeHead(writer, ACKNOWLEDGED, frame.transfer);
+      writer.varint(frame.count);
+      break;
+    case 'inquiry':
+      writeHead(writer, INQUIRY, frame.transfer);
       writer.varint(frame.count);
       break;
     case 'result':
@@ -141,6 +152,8 @@ function readBody(reader: ByteReader, type: number, transfer: number): ImageFram
       return { type: 'end', transfer, count: reader.varint() };
     case ACKNOWLEDGED:
       return { type: 'acknowledged', transfer, count: reader.varint() };
+    case INQUIRY:
+      return { type: 'inquiry', transfer, count: reader.varint() };
     case RESULT:
       return { type: 'result', transfer, ok: reader.byte() === 1 };
     default:

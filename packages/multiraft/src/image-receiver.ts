@@ -6,6 +6,7 @@ import {
   type ImageChunk,
   type ImageEnd,
   type ImageFrame,
+  type ImageInquiry,
   type ImageOffer,
 } from './image-codec.ts';
 import type { Clock, ImageWriter, LogStore, NodeId, PeerTransport, ShardId } from './ports.ts';
@@ -22,6 +23,8 @@ interface Transfer {
   /** Number of the chunk that must come next. */
   expected: number;
   heardAt: number;
+  /** All chunks came; the writer is completing. */
+  ending: boolean;
   over: boolean;
   /** Writes one after the other. */
   tail: Promise<void>;
@@ -56,14 +59,16 @@ export class ImageReceiver {
     }
     const status = runner.status();
     if (status.commit >= offer.meta.index) {
+      confirm(runner, offer);
       this.#answer(from, offer, true);
       return;
     }
     const busy = this.#transfers.has(offer.shard) || this.#complete.has(offer.shard);
     if (busy || offer.term < status.term || checkpoints.isRunning(offer.shard)) {
       const stale = this.#transfers.get(offer.shard);
-      // The sender began anew: its former transfer will not go on.
-      if (stale !== undefined && stale.node === from) this.#drop(stale);
+      // The sender began anew, or a later leader did: the former transfer will not go on.
+      const superseded = stale !== undefined && (stale.node === from || stale.offer.term < offer.term);
+      if (superseded && !stale.ending) this.#drop(stale);
       this.#answer(from, offer, false);
       return;
     }
@@ -75,6 +80,7 @@ export class ImageReceiver {
       writer: store.receiveImage(offer.shard, offer.to, offer.meta),
       expected: 0,
       heardAt: clock.now(),
+      ending: false,
       over: false,
       tail: Promise.resolve(),
     };
@@ -82,7 +88,7 @@ export class ImageReceiver {
   }
 
   chunk(from: NodeId, frame: ImageChunk): void {
-    const transfer = this.#find(from, frame.transfer);
+    const transfer = this.#expect(from, frame.transfer);
     if (transfer === undefined) return;
     if (frame.number !== transfer.expected) {
       this.#drop(transfer);
@@ -98,16 +104,18 @@ export class ImageReceiver {
   }
 
   end(from: NodeId, frame: ImageEnd): void {
-    const transfer = this.#find(from, frame.transfer);
-    if (transfer === undefined) return;
+    const transfer = this.#expect(from, frame.transfer);
+    if (transfer === undefined || transfer.ending) return;
     if (frame.count !== transfer.expected) {
       this.#drop(transfer);
       return;
     }
+    transfer.ending = true;
     const { runner, writer, offer } = transfer;
     this.#then(transfer, async () => {
       if (runner.status().commit >= offer.meta.index) {
         await writer.abort();
+        confirm(runner, offer);
       } else {
         await writer.complete();
         this.#complete.set(offer.shard, offer.meta);
@@ -116,6 +124,12 @@ export class ImageReceiver {
       this.#answer(from, offer, true);
       this.#install(offer.shard);
     });
+  }
+
+  /** The sender heard nothing for a while: it is told when this transfer can't go on. */
+  inquiry(from: NodeId, frame: ImageInquiry): void {
+    const transfer = this.#expect(from, frame.transfer);
+    if (transfer !== undefined && frame.count !== transfer.expected) this.#drop(transfer);
   }
 
   /** Gives up silent transfers, and brings complete images to cores that did not take them yet. */
@@ -162,6 +176,13 @@ export class ImageReceiver {
     return undefined;
   }
 
+  /** A transfer that is not known was lost here or is over: the sender has to begin anew, or learn that it is not needed. */
+  #expect(from: NodeId, id: number): Transfer | undefined {
+    const transfer = this.#find(from, id);
+    if (transfer === undefined) this.#send(from, { type: 'result', transfer: id, ok: false });
+    return transfer;
+  }
+
   #then(transfer: Transfer, run: () => Promise<void>): void {
     transfer.tail = transfer.tail
       .then(() => (transfer.over ? undefined : run()))
@@ -196,4 +217,12 @@ export class ImageReceiver {
   #send(to: NodeId, frame: ImageFrame): void {
     this.#host.transport.send(to, 'bulk', encodeImageFrame(frame));
   }
+}
+
+/**
+ * The replica has what the image holds. Its core tells the leader how far it is: an earlier confirmation may have been lost, and the
+ * leader's log no longer reaches back to where it could ask.
+ */
+function confirm(runner: ShardRunner, { from, to, term, meta }: ImageOffer): void {
+  runner.receive({ type: 'snapshotRequest', from, to, term, meta });
 }

@@ -17,6 +17,9 @@ const TRANSFERS_MAX = 4;
 /** A transfer without any progress for so long is given up. */
 const SILENCE_MILLISECONDS_MAX = 10_000;
 
+/** After so long without an answer the receiver is asked whether it still knows of the transfer. */
+const INQUIRY_MILLISECONDS = 500;
+
 interface Transfer {
   readonly id: number;
   readonly runner: ShardRunner;
@@ -30,6 +33,7 @@ interface Transfer {
   sent: number;
   stored: number;
   progressAt: number;
+  inquiredAt: number;
   over: boolean;
 }
 
@@ -72,6 +76,7 @@ export class ImageSender {
       sent: 0,
       stored: 0,
       progressAt: this.#host.clock.now(),
+      inquiredAt: this.#host.clock.now(),
       over: false,
     };
     this.#transfers.set(transfer.id, transfer);
@@ -102,7 +107,10 @@ export class ImageSender {
       const { runner, progressAt } = transfer;
       const idle = now - progressAt > SILENCE_MILLISECONDS_MAX;
       if (idle || runner.closed || runner.soft.role !== 'leader') this.#finish(transfer, false);
-      else this.#pump(transfer);
+      else {
+        this.#pump(transfer);
+        this.#inquire(transfer, now);
+      }
     }
   }
 
@@ -170,6 +178,16 @@ export class ImageSender {
       },
       () => this.#finish(transfer, false),
     );
+  }
+
+  /** Frames are lost with their connection, and a receiver that started anew knows nothing: waiting would help neither. */
+  #inquire(transfer: Transfer, now: number): void {
+    if (transfer.over || transfer.unsent !== null || transfer.chunks === null || transfer.reading) return;
+    if (now - Math.max(transfer.progressAt, transfer.inquiredAt) < INQUIRY_MILLISECONDS) return;
+    transfer.inquiredAt = now;
+    const type = transfer.ended ? 'end' : 'inquiry';
+    const frame: ImageFrame = { type, transfer: transfer.id, count: transfer.sent };
+    this.#host.transport.send(transfer.node, 'bulk', encodeImageFrame(frame));
   }
 
   #finish(transfer: Transfer, ok: boolean): void {

@@ -300,6 +300,9 @@ export class MultiRaft implements ShardHost, RunnerHost {
       case 'end':
         this.#receiver.end(from, frame);
         return;
+      case 'inquiry':
+        this.#receiver.inquiry(from, frame);
+        return;
       case 'acknowledged':
         this.#sender.acknowledged(from, frame);
         return;

@@ -21,6 +21,7 @@ const FRAMES: readonly ImageFrame[] = [
   { type: 'chunk', transfer: 5, number: 3, chunk: Uint8Array.from([1, 2, 3]) },
   { type: 'end', transfer: 5, count: 4 },
   { type: 'acknowledged', transfer: 5, count: 4 },
+  { type: 'inquiry', transfer: 5, count: 4 },
   { type: 'result', transfer: 5, ok: true },
 ];
 const bytesOf = (frame: ImageFrame): Uint8Array => new Uint8Array(Buffer.concat(encodeImageFrame(frame)));
