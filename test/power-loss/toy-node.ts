@@ -122,6 +122,7 @@ async function open(): Promise<ReadonlyMap<number, ToyShard>> {
       shard: id,
       replica: self as number as ReplicaId,
       stateMachine: machine,
+      followersRead: false,
       initial: { voters, outgoing: [], learners: [], learnersNext: [] },
       locate: (replica) => replica as number as NodeId,
       recovered: recovered.find((one) => one.shard === id) ?? null,

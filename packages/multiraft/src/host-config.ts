@@ -1,6 +1,6 @@
 /** Limits and times of a host: defaults, validation, and what they mean in ticks. */
-import type { RaftConfig, ReplicaId } from '@seriatim/raft';
-import type { HostConfig } from './types.ts';
+import type { RaftConfig } from '@seriatim/raft';
+import type { HostConfig, ShardSpec } from './types.ts';
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
@@ -29,9 +29,14 @@ export function ticks(milliseconds: number, config: HostConfig): number {
 }
 
 /** The part of the host's configuration that a core sees. */
-export function raftConfig(config: HostConfig, replica: ReplicaId, random: () => number): RaftConfig {
+export function raftConfig(
+  config: HostConfig,
+  { replica, followersRead }: Pick<ShardSpec, 'replica' | 'followersRead'>,
+  random: () => number,
+): RaftConfig {
   return {
     replica,
+    commitToldAtOnce: followersRead,
     electionTimeoutTicks: ticks(config.electionTimeoutMilliseconds, config),
     heartbeatTicks: ticks(config.heartbeatMilliseconds, config),
     refusedCampaignTicks: {

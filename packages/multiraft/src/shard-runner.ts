@@ -76,7 +76,7 @@ export class ShardRunner implements Shard {
     this.replica = spec.replica;
     this.spec = spec;
     this.#host = host;
-    this.#core = new Raft(raftConfig(config, spec.replica, host.random), restored);
+    this.#core = new Raft(raftConfig(config, spec, host.random), restored);
     this.#inbox = new Inbox(config.inboxMessagesMax, config.inboxBytesMax);
     this.#confirmationTicks = ticks(config.electionTimeoutMilliseconds / 2, config);
     this.#appliedIndex = restored.snapshot.index;

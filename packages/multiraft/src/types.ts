@@ -56,6 +56,8 @@ export interface ShardSpec {
   readonly stateMachine: StateMachine;
   /** First configuration, for a replica that was never opened before. An empty voters list: it waits to be contacted as a learner. */
   readonly initial: Configuration;
+  /** The state is read on followers too: they are told of each commit at once, instead of with the next entries or heartbeat. */
+  readonly followersRead: boolean;
   /** Node of a replica; undefined: not known (messages to it are dropped). Asked often; must be quick. */
   readonly locate: (replica: ReplicaId) => NodeId | undefined;
   /** As found on disk by the log store; null for a new replica. */

@@ -120,7 +120,8 @@ class Cluster {
       const voters = NODES.map((other) => replicaOf(shard, other));
       const initial: Configuration = { voters, outgoing: [], learners: [], learnersNext: [] };
       const locate = (replica: ReplicaId): NodeId => (replica % 10) as NodeId;
-      await host.open({ shard, replica: replicaOf(shard, id), stateMachine, initial, locate, recovered });
+      const replica = replicaOf(shard, id);
+      await host.open({ shard, replica, stateMachine, initial, locate, recovered, followersRead: true });
     }
   }
 

@@ -16,7 +16,7 @@ export function replicate(core: Core, leading: Leading): void {
     while (canSend(core, progress) && sendNext(core, leading, progress)) {
       // Each turn moves `next` or makes `canSend` false.
     }
-    tellCommit(core, progress);
+    if (core.config.commitToldAtOnce) tellCommit(core, progress);
   }
 }
 

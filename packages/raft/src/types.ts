@@ -239,6 +239,11 @@ export interface RaftConfig {
   readonly uncommittedBytesMax: number;
   /** Applied, durable entries beyond this many bytes leave memory; older ones come by `entriesWanted`. */
   readonly cacheBytesMax: number;
+  /**
+   * Idle followers are told at once what is committed. False: they learn it with the next entries or heartbeat, which saves a message
+   * a commit where nobody reads a follower's state.
+   */
+  readonly commitToldAtOnce: boolean;
   /** Uniform in [0, 1), seeded by the caller. */
   readonly random: () => number;
 }

@@ -57,6 +57,7 @@ export class Model implements World {
         inflightBytesMax: 200,
         electionTimeoutTicks: 6,
         heartbeatTicks: 2,
+        commitToldAtOnce: options.seed % 4 < 2,
       };
       this.#replicas.push(
         new Replica(id, this, settings, configurationOf(id <= this.#voters ? initial : [])),

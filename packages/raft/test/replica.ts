@@ -43,6 +43,7 @@ export interface World {
 export const config: Omit<RaftConfig, 'replica' | 'random'> = {
   electionTimeoutTicks: 10,
   heartbeatTicks: 2,
+  commitToldAtOnce: true,
   refusedCampaignTicks: { min: 1, max: 3 },
   appendBytesMax: 1_000,
   inflightMessagesMax: 8,

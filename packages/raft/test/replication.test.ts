@@ -66,6 +66,20 @@ describe('what a leader makes of answers', () => {
     expect(network.get(2).state).toEqual(['a', 'b']);
   });
 
+  test.each([true, false])(
+    'an idle follower learns of a commit at once, or with the next heartbeat (at once: %s)',
+    (commitToldAtOnce) => {
+      const network = new Network(3, { commitToldAtOnce });
+      network.elect(1);
+      network.tick(2);
+      network.propose(1, 'a');
+      expect(network.get(1).state).toEqual(['a']);
+      expect(network.get(2).state).toEqual(commitToldAtOnce ? ['a'] : []);
+      network.tick(2);
+      expect(network.get(2).state).toEqual(['a']);
+    },
+  );
+
   test('lost acknowledgements are, too', () => {
     const network = new Network(3);
     network.elect(1);

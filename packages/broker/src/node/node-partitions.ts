@@ -79,6 +79,7 @@ export class NodePartitions implements LocalPartitions {
           stateMachine,
           replica: wanted.replica,
           initial: wanted.initial,
+          followersRead: false,
           locate: (replica) => locate(shard, replica),
           recovered: found?.replica === wanted.replica ? found : null,
         }),

@@ -167,6 +167,7 @@ async function openShards(
     replica: part.metaReplica,
     stateMachine: state,
     initial: part.metaConfiguration,
+    followersRead: true,
     locate: (replica) => state.metaNode(replica),
     recovered: recovered.get(META_SHARD) ?? null,
   });

@@ -107,6 +107,7 @@ export class RaftPartition {
           replica: node as number as ReplicaId,
           stateMachine: this.#watched(machine),
           initial: CONFIGURATION,
+          followersRead: false,
           locate: (replica) => replica as number as NodeId,
           recovered,
         }),

@@ -209,6 +209,8 @@ export class SimulatedNode {
       replica,
       stateMachine,
       initial: directory.initial(placement),
+      // Both kinds of shard, side by side.
+      followersRead: shard % 2 === 0,
       locate: (other) => directory.node(other),
       recovered,
     });
