@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { root } from './prepare.mjs';
 
 /** How long a node may take after SIGTERM before it is killed. It promises 10 s. */
@@ -62,11 +62,13 @@ export class NodeProcess {
     mkdirSync(this.directory, { recursive: true });
     writeFileSync(this.configFile, `${JSON.stringify(this.settings, null, 2)}\n`);
     const log = openSync(this.logFile, 'a');
-    const [command = process.execPath, ...rest] = [...this.wrapper, process.execPath, program];
+    // The program's first line names Node's options; it is this process's Node that runs it.
+    const [command = program, ...rest] = [...this.wrapper, program];
     // Its own process group: Ctrl-C reaches the starter, which stops the nodes in order.
     const child = spawn(command, [...rest, '--config', this.configFile], {
       stdio: ['ignore', log, log],
       detached: true,
+      env: { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}` },
     });
     closeSync(log);
     this.#child = child;
