@@ -19,6 +19,7 @@ const END = 3;
 const ACKNOWLEDGED = 4;
 const RESULT = 5;
 const INQUIRY = 6;
+const RECORDS = 7;
 
 /** "I have an image for your replica": opens a transfer. `transfer` is drawn at random by the sender. */
 export interface ImageOffer {
@@ -30,20 +31,20 @@ export interface ImageOffer {
   readonly term: Term;
   readonly meta: SnapshotMeta;
 }
-/** Chunk `number`, from 0. */
+/** Part `number` of the transfer, from 0: a chunk of the image, or records that the image's receiver lacks. */
 export interface ImageChunk {
-  readonly type: 'chunk';
+  readonly type: 'chunk' | 'records';
   readonly transfer: number;
   readonly number: number;
   readonly chunk: Uint8Array;
 }
-/** All chunks were sent, so many. */
+/** All parts were sent, so many. */
 export interface ImageEnd {
   readonly type: 'end';
   readonly transfer: number;
   readonly count: number;
 }
-/** The receiver has stored so many chunks. */
+/** The receiver has stored so many parts. */
 export interface ImageAcknowledged {
   readonly type: 'acknowledged';
   readonly transfer: number;
@@ -55,7 +56,7 @@ export interface ImageResult {
   readonly transfer: number;
   readonly ok: boolean;
 }
-/** "So many chunks were sent, do you have them?" Sent when nothing was heard: an answer, or the transfer itself, may be lost. */
+/** "So many parts were sent, do you have them?" Sent when nothing was heard: an answer, or the transfer itself, may be lost. */
 export interface ImageInquiry {
   readonly type: 'inquiry';
   readonly transfer: number;
@@ -79,7 +80,8 @@ export function encodeImageFrame(frame: ImageFrame): readonly Uint8Array[] {
       writeOffer(writer, frame);
       break;
     case 'chunk':
-      writeHead(writer, CHUNK, frame.transfer);
+    case 'records':
+      writeHead(writer, frame.type === 'chunk' ? CHUNK : RECORDS, frame.transfer);
       writer.varint(frame.number);
       writer.varint(crc32(frame.chunk));
       writer.bytes(frame.chunk);
@@ -140,13 +142,14 @@ function readBody(reader: ByteReader, type: number, transfer: number): ImageFram
   switch (type) {
     case OFFER:
       return readOffer(reader, transfer);
-    case CHUNK: {
+    case CHUNK:
+    case RECORDS: {
       const number = reader.varint();
       const checksum = reader.varint();
       const chunk = reader.rest();
       if (reader.wrong === null && crc32(chunk) !== checksum)
         reader.fail('the chunk does not have its checksum');
-      return { type: 'chunk', transfer, number, chunk };
+      return { type: type === CHUNK ? 'chunk' : 'records', transfer, number, chunk };
     }
     case END:
       return { type: 'end', transfer, count: reader.varint() };

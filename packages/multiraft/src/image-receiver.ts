@@ -98,7 +98,8 @@ export class ImageReceiver {
     const count = transfer.expected;
     // The frame's memory belongs to the transport's buffer; the writer takes its own copy or is done before it resolves.
     this.#then(transfer, async () => {
-      await transfer.writer.add(frame.chunk);
+      if (frame.type === 'chunk') await transfer.writer.add(frame.chunk);
+      else await transfer.writer.addRecords(frame.chunk);
       this.#send(from, { type: 'acknowledged', transfer: frame.transfer, count });
     });
   }

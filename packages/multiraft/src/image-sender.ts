@@ -1,4 +1,7 @@
-/** Sends state images to followers that the log can no longer serve. */
+/**
+ * Sends state images to followers that the log can no longer serve, with the entries below them that are still kept: a follower that
+ * leads later must be able to give to readers whatever they were promised.
+ */
 import type { Index, ReplicaId } from '@seriatim/raft';
 import type { Checkpoints } from './checkpoints.ts';
 import {
@@ -10,8 +13,8 @@ import {
 import type { Clock, LogStore, NodeId, PeerTransport } from './ports.ts';
 import type { ShardRunner } from './shard-runner.ts';
 
-/** Chunks under way and not yet stored by the receiver: 1 MiB of the largest. */
-const WINDOW_CHUNKS = 16;
+/** Parts under way and not yet stored by the receiver: 1 MiB of the largest chunks, about 4 MiB of records. */
+const WINDOW_PARTS = 16;
 /** Images sent at the same time by one node; more wait for the core's next try. */
 const TRANSFERS_MAX = 4;
 /** A transfer without any progress for so long is given up. */
@@ -20,12 +23,18 @@ const SILENCE_MILLISECONDS_MAX = 10_000;
 /** After so long without an answer the receiver is asked whether it still knows of the transfer. */
 const INQUIRY_MILLISECONDS = 500;
 
+/** A chunk of the image, or records below it. */
+interface Part {
+  readonly type: 'chunk' | 'records';
+  readonly bytes: Uint8Array;
+}
+
 interface Transfer {
   readonly id: number;
   readonly runner: ShardRunner;
   readonly to: ReplicaId;
   readonly node: NodeId;
-  chunks: AsyncIterator<Uint8Array> | null;
+  parts: AsyncIterator<Part> | null;
   /** A frame that the transport did not take yet. */
   unsent: ImageFrame | null;
   reading: boolean;
@@ -46,7 +55,7 @@ export interface ImageSenderHost {
   readonly random: () => number;
 }
 
-/** All outgoing transfers of a node. Chunks wait for acknowledgements (flow control), a full transport for the next tick. */
+/** All outgoing transfers of a node. Parts wait for acknowledgements (flow control), a full transport for the next tick. */
 export class ImageSender {
   readonly #host: ImageSenderHost;
   readonly #transfers = new Map<number, Transfer>();
@@ -69,7 +78,7 @@ export class ImageSender {
       runner,
       to,
       node,
-      chunks: null,
+      parts: null,
       unsent: null,
       reading: false,
       ended: false,
@@ -135,7 +144,7 @@ export class ImageSender {
       this.#finish(transfer, false);
       return;
     }
-    transfer.chunks = image.chunks[Symbol.asyncIterator]();
+    transfer.parts = partsOf(image.chunks, store.records(runner.id, image.meta.index));
     const { term } = runner.soft;
     const { meta } = image;
     transfer.unsent = {
@@ -155,11 +164,11 @@ export class ImageSender {
       if (!this.#host.transport.send(transfer.node, 'bulk', encodeImageFrame(transfer.unsent))) return;
       transfer.unsent = null;
     }
-    const { chunks } = transfer;
-    if (transfer.over || transfer.reading || transfer.ended || chunks === null) return;
-    if (transfer.sent - transfer.stored >= WINDOW_CHUNKS) return;
+    const { parts } = transfer;
+    if (transfer.over || transfer.reading || transfer.ended || parts === null) return;
+    if (transfer.sent - transfer.stored >= WINDOW_PARTS) return;
     transfer.reading = true;
-    chunks.next().then(
+    parts.next().then(
       (next) => {
         transfer.reading = false;
         if (next.done === true) {
@@ -167,10 +176,10 @@ export class ImageSender {
           transfer.unsent = { type: 'end', transfer: transfer.id, count: transfer.sent };
         } else {
           transfer.unsent = {
-            type: 'chunk',
+            type: next.value.type,
             transfer: transfer.id,
             number: transfer.sent,
-            chunk: next.value,
+            chunk: next.value.bytes,
           };
           transfer.sent += 1;
         }
@@ -182,7 +191,7 @@ export class ImageSender {
 
   /** Frames are lost with their connection, and a receiver that started anew knows nothing: waiting would help neither. */
   #inquire(transfer: Transfer, now: number): void {
-    if (transfer.over || transfer.unsent !== null || transfer.chunks === null || transfer.reading) return;
+    if (transfer.over || transfer.unsent !== null || transfer.parts === null || transfer.reading) return;
     if (now - Math.max(transfer.progressAt, transfer.inquiredAt) < INQUIRY_MILLISECONDS) return;
     transfer.inquiredAt = now;
     const type = transfer.ended ? 'end' : 'inquiry';
@@ -195,7 +204,15 @@ export class ImageSender {
     transfer.over = true;
     this.#transfers.delete(transfer.id);
     this.#host.checkpoints.release(transfer.runner.id);
-    transfer.chunks?.return?.().catch(() => undefined);
+    transfer.parts?.return?.().catch(() => undefined);
     transfer.runner.imageSent(transfer.to, ok);
   }
+}
+
+async function* partsOf(
+  chunks: AsyncIterable<Uint8Array>,
+  records: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Part, void> {
+  for await (const bytes of chunks) yield { type: 'chunk', bytes };
+  for await (const bytes of records) yield { type: 'records', bytes };
 }

@@ -295,6 +295,7 @@ export class MultiRaft implements ShardHost, RunnerHost {
         this.#receiver.offer(from, frame);
         return;
       case 'chunk':
+      case 'records':
         this.#receiver.chunk(from, frame);
         return;
       case 'end':

@@ -92,7 +92,13 @@ export interface LogStore {
   image(
     shard: ShardId,
   ): Promise<{ readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> } | null>;
-  /** Receives an image from another node: add chunks in order, then `complete` makes it the shard's image (durable). */
+  /**
+   * Committed entries from the first kept up to `to`, with what the state machine said of them, in pieces for
+   * {@link ImageWriter.addRecords}: what a replica lacks that gets an image at `to`. Each piece follows the one before, unless
+   * something was removed or is damaged: then it begins behind that.
+   */
+  records(shard: ShardId, to: Index): AsyncIterable<Uint8Array>;
+  /** Receives an image from another node: add chunks and records, each in order, then `complete` makes it the shard's. */
   receiveImage(shard: ShardId, replica: ReplicaId, meta: SnapshotMeta): ImageWriter;
   /** Forgets a shard and its files. */
   remove(shard: ShardId): Promise<void>;
@@ -100,6 +106,12 @@ export interface LogStore {
 
 export interface ImageWriter {
   add(chunk: Uint8Array): Promise<void>;
+  /**
+   * Takes a piece of {@link LogStore.records}; resolves when it is written. One that does not follow the piece before replaces all
+   * of them. Rejects, and changes nothing, when the bytes are not such a piece of this shard.
+   */
+  addRecords(piece: Uint8Array): Promise<void>;
+  /** Makes the image, and the records that reach up to it, what the shard starts from. Durable when it resolves. */
   complete(): Promise<void>;
   abort(): Promise<void>;
 }

@@ -19,6 +19,7 @@ const FRAMES: readonly ImageFrame[] = [
     },
   },
   { type: 'chunk', transfer: 5, number: 3, chunk: Uint8Array.from([1, 2, 3]) },
+  { type: 'records', transfer: 5, number: 4, chunk: Uint8Array.from([4, 5]) },
   { type: 'end', transfer: 5, count: 4 },
   { type: 'acknowledged', transfer: 5, count: 4 },
   { type: 'inquiry', transfer: 5, count: 4 },

@@ -11,6 +11,7 @@ import {
   type ImageFooter,
   ownerOfKey,
 } from './image-format.ts';
+import { ownerOfDirectory } from './incoming-records.ts';
 import { decodeRecords, type JournalRecord } from './journal-format.ts';
 import {
   journalFileName,
@@ -57,14 +58,15 @@ export async function* dumpJournal(files: FileSystem, directory: string): DumpLi
 }
 
 /** Segments of all shards, record by record. */
-export async function* dumpSegments(files: FileSystem, directory: string): DumpLines {
-  const root = join(directory, 'segments');
-  for (const shard of await listIfThere(() => files.list(root))) {
-    yield `shard ${shard}`;
-    for (const name of await files.list(join(root, shard))) {
-      const bytes = await readWholeFile(files, join(root, shard, name));
-      if (name.endsWith(SEGMENT_SUFFIX)) yield* segmentLines(name, bytes, Number(shard) as ShardId);
-      else if (name.endsWith(INDEX_SUFFIX)) yield indexLine(name, bytes, Number(shard) as ShardId);
+export async function* dumpSegments(files: FileSystem, dataDirectory: string): DumpLines {
+  const root = join(dataDirectory, 'segments');
+  for (const directory of await listIfThere(() => files.list(root))) {
+    const { shard, base } = ownerOfDirectory(directory);
+    yield base === 0 ? `shard ${shard}` : `shard ${shard}, as it came with the image at ${base}`;
+    for (const name of await files.list(join(root, directory))) {
+      const bytes = await readWholeFile(files, join(root, directory, name));
+      if (name.endsWith(SEGMENT_SUFFIX)) yield* segmentLines(name, bytes, shard);
+      else if (name.endsWith(INDEX_SUFFIX)) yield indexLine(name, bytes, shard);
       else yield ` other file ${name} size ${bytes.length}`;
     }
   }

@@ -16,11 +16,13 @@ import type { StorageConfig } from './config.ts';
 import type { FreeSpaceStatus, FreeSpaceWatch } from './free-space.ts';
 import type { IdentityKeeper } from './identity.ts';
 import type { ImageStore } from './image-store.ts';
+import { IncomingRecords } from './incoming-records.ts';
 import { invariant } from './invariant.ts';
 import type { Journal, JournalStatistics } from './journal.ts';
 import type { KeyValueStore } from './ports.ts';
+import { copyRecords } from './segment-copy.ts';
 import { type SegmentReader, segmentReader } from './segment-reader.ts';
-import { readEntries } from './segment-reading.ts';
+import { endOffset, readEntries } from './segment-reading.ts';
 import { ShardSegments, type ShardSegmentsOptions } from './shard-segments.ts';
 import { StoredShard } from './stored-shard.ts';
 
@@ -31,7 +33,8 @@ export interface NodeStoreParts {
   readonly images: ImageStore;
   readonly identity: IdentityKeeper;
   readonly shards: Map<ShardId, StoredShard>;
-  readonly segmentOptions: (shard: ShardId) => ShardSegmentsOptions;
+  /** For a shard's segments: those it has, or such as come with an image at `base`. */
+  readonly segmentOptions: (shard: ShardId, base?: Index) => ShardSegmentsOptions;
   readonly space: FreeSpaceWatch;
   /** Reports the first fault, once. */
   readonly fault: (error: Error) => void;
@@ -54,6 +57,11 @@ export class NodeStore implements LogStore {
   readonly identity: IdentityKeeper;
   readonly #parts: NodeStoreParts;
   readonly #shards: Map<ShardId, StoredShard>;
+  /** Records that came with an image, until the log begins anew behind it. */
+  readonly #incoming = new Map<
+    ShardId,
+    { readonly records: IncomingRecords; readonly segments: ShardSegments }
+  >();
   readonly #journal: Journal;
   readonly #space: FreeSpaceWatch;
   #journalBytesSeen = 0;
@@ -103,11 +111,13 @@ export class NodeStore implements LogStore {
       `shard ${shard} is kept for replica ${stored.replica}, not ${replica}`,
     );
     if (reset !== null) {
+      const incoming = this.#incoming.get(shard);
       invariant(
-        this.#imageIndex(shard) >= reset.index,
+        this.#imageIndex(shard) >= reset.index && incoming?.records.base.index === reset.index,
         `shard ${shard}: reset to ${reset.index} without its image`,
       );
-      stored.reset(reset.index, reset.term);
+      this.#incoming.delete(shard);
+      stored.reset(incoming.segments);
     }
     stored.write(entries);
     this.#journal.write(write, durable);
@@ -154,6 +164,7 @@ export class NodeStore implements LogStore {
       stored.segments.next > meta.index,
       `shard ${shard}: image at ${meta.index} above what is committed`,
     );
+    await this.#discardIncoming(shard);
     const covered = stored.beginCover();
     await stored.segments.sync();
     const { first } = stored.segments;
@@ -186,14 +197,31 @@ export class NodeStore implements LogStore {
     return read === null ? null : { meta: read.footer.meta, chunks: read.chunks };
   }
 
+  records(shard: ShardId, to: Index): AsyncIterable<Uint8Array> {
+    const stored = this.#shards.get(shard);
+    invariant(stored !== undefined, `shard ${shard} is not stored here`);
+    return copyRecords(stored.segments, to);
+  }
+
   receiveImage(shard: ShardId, replica: ReplicaId, meta: SnapshotMeta): ImageWriter {
-    const { images } = this.#parts;
+    const { images, segmentOptions } = this.#parts;
     const writer = images.write({ shard, replica, meta });
-    const first = (meta.index + 1) as Index;
+    const records = new IncomingRecords(segmentOptions(shard, meta.index), meta);
     return {
       add: (chunk) => this.#guard(() => writer.add(chunk)),
-      complete: () => this.#guard(async () => images.adopt(await writer.complete({ first, endOffset: -1 }))),
-      abort: () => this.#guard(() => writer.abort()),
+      addRecords: (piece) => records.add(piece),
+      complete: async () => {
+        await this.#discardIncoming(shard);
+        const segments = await records.seal();
+        const { first } = segments;
+        const footer = { first, endOffset: endOffset(segments) };
+        this.#incoming.set(shard, { records, segments });
+        await this.#guard(async () => images.adopt(await writer.complete(footer)));
+      },
+      abort: async () => {
+        await records.discard();
+        await this.#guard(() => writer.abort());
+      },
     };
   }
 
@@ -202,6 +230,7 @@ export class NodeStore implements LogStore {
     this.#shards.delete(shard);
     await this.#journal.removeShard(shard);
     await this.#guard(() => this.#parts.images.remove(shard));
+    await this.#discardIncoming(shard);
     await stored?.segments.remove();
     await this.#releaseJournal();
   }
@@ -212,6 +241,13 @@ export class NodeStore implements LogStore {
     await this.#journal.close();
     for (const { segments } of this.#shards.values()) await segments.close();
     await this.#parts.keyValues.close();
+  }
+
+  /** An image came that the log went past meanwhile: its records are not the shard's, also after a start with a later image. */
+  async #discardIncoming(shard: ShardId): Promise<void> {
+    const incoming = this.#incoming.get(shard);
+    this.#incoming.delete(shard);
+    await incoming?.records.discard();
   }
 
   #imageIndex(shard: ShardId): Index {

@@ -10,13 +10,13 @@ import { type StorageConfig, storageConfig } from './config.ts';
 import { FreeSpaceWatch } from './free-space.ts';
 import { type Identity, IdentityKeeper, readIdentity } from './identity.ts';
 import { ImageStore } from './image-store.ts';
+import { currentDirectory, directoryName, ownerOfDirectory } from './incoming-records.ts';
 import { Journal, type JournalOptions, removeLeftover } from './journal.ts';
 import type { JournalShardState } from './journal-format.ts';
 import { type ReplayedJournal, type ReplayedShard, replayJournal } from './journal-replay.ts';
 import { listJournalFiles } from './journal-scan.ts';
 import { NodeStore } from './node-store.ts';
 import { type FileSystem, type KeyValueStore, type OpenKeyValueStore, StorageError } from './ports.ts';
-import { segmentDirectory } from './segment.ts';
 import { removeSegmentDirectory } from './segment-recovery.ts';
 import { type LogPosition, ShardSegments, type ShardSegmentsOptions } from './shard-segments.ts';
 import { StoredShard } from './stored-shard.ts';
@@ -190,6 +190,8 @@ class Opening {
   readonly #config: StorageConfig;
   readonly #keeper: IdentityKeeper;
   readonly #journals: string;
+  /** Where the segments of the shards found lie. */
+  readonly #directories = new Map<ShardId, string>();
   #faulted = false;
   readonly #space: FreeSpaceWatch;
 
@@ -225,7 +227,7 @@ class Opening {
       images,
       identity: this.#keeper,
       shards: recovery.shards,
-      segmentOptions: (shard) => this.#segmentOptions(shard),
+      segmentOptions: (shard, base) => this.#segmentOptions(shard, directoryName(shard, base)),
       space: this.#space,
       fault: (error) => this.#fault(error),
       newJournal: (onFile) => new Journal(this.#journalOptions(replayed, recovery, onFile)),
@@ -236,7 +238,7 @@ class Opening {
     return { type: 'open', store, recovered, damaged, warnings, identity: this.#keeper.current };
   }
 
-  /** Images and segments of shards that the journal does not know: they were being removed, or never began. */
+  /** Images and segments that the journal does not know: they were being removed, or never began. Finds those of the others. */
   async #forgetStrangers(images: ImageStore, replayed: ReplayedJournal): Promise<void> {
     const { files, directory } = this.#options;
     for (const shard of [...images.shards()]) {
@@ -244,9 +246,14 @@ class Opening {
       if (known === undefined || known.replica !== images.newest(shard)?.replica) await images.remove(shard);
     }
     const root = join(directory, SEGMENTS_DIRECTORY);
-    for (const name of await files.list(root)) {
-      if (!replayed.shards.has(Number(name) as ShardId))
-        await removeSegmentDirectory(files, join(root, name));
+    const names = await files.list(root);
+    for (const shard of replayed.shards.keys()) {
+      const image = images.newest(shard)?.meta.index ?? (0 as Index);
+      this.#directories.set(shard, await currentDirectory(files, root, names, shard, image));
+    }
+    for (const name of names) {
+      if (this.#directories.get(ownerOfDirectory(name).shard) === name) continue;
+      await removeSegmentDirectory(files, join(root, name));
     }
   }
 
@@ -266,7 +273,10 @@ class Opening {
         recovery.resets.push({ shard, index: base.index, term: base.term });
         found.last = base.index;
       }
-      const { opened: segments, damage } = await ShardSegments.open(this.#segmentOptions(shard), base);
+      const { opened: segments, damage } = await ShardSegments.open(
+        this.#segmentOptions(shard, this.#directories.get(shard) ?? directoryName(shard)),
+        base,
+      );
       recovery.warnings.push(...damage);
       recovery.shards.set(shard, new StoredShard(shard, replica, segments, found.entries));
       const commit = Math.max(base.index, Math.min(found.commit, found.last)) as Index;
@@ -276,13 +286,13 @@ class Opening {
     return recovery;
   }
 
-  #segmentOptions(shard: ShardId): ShardSegmentsOptions {
+  #segmentOptions(shard: ShardId, name: string): ShardSegmentsOptions {
     const { files, clock, directory } = this.#options;
     return {
       files,
       clock,
       config: this.#config,
-      directory: segmentDirectory(join(directory, SEGMENTS_DIRECTORY), shard),
+      directory: join(directory, SEGMENTS_DIRECTORY, name),
       shard,
       onFault: (error) => this.#fault(error),
       onWritten: (bytes) => this.#space.wrote(bytes),

@@ -1,7 +1,6 @@
 /** One segment file and what is known of it. */
 
 import { join } from 'node:path/posix';
-import type { ShardId } from '@seriatim/multiraft';
 import { readWholeFile } from './journal-scan.ts';
 import { type FileSystem, type OpenFile, StorageError } from './ports.ts';
 import { decodeSegmentRecord, type SegmentRecord } from './segment-format.ts';
@@ -34,11 +33,6 @@ export function segmentPath(segment: Segment, suffix: string): string {
 /** Name by first index. */
 export function segmentName(first: number, suffix: string): string {
   return `${String(first).padStart(16, '0')}${suffix}`;
-}
-
-/** Directory of a shard's segments. */
-export function segmentDirectory(root: string, shard: ShardId): string {
-  return join(root, String(shard));
 }
 
 /**

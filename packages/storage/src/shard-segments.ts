@@ -51,7 +51,12 @@ export class ShardSegments {
 
   /** Segments of a shard that has none yet. */
   static fresh(options: ShardSegmentsOptions): ShardSegments {
-    return new ShardSegments(options, { index: 0 as Index, term: 0 as Term }, []);
+    return ShardSegments.behind(options, { index: 0 as Index, term: 0 as Term });
+  }
+
+  /** No segments yet; the first will begin behind `base`. */
+  static behind(options: ShardSegmentsOptions, base: LogPosition): ShardSegments {
+    return new ShardSegments(options, base, []);
   }
 
   private constructor(options: ShardSegmentsOptions, base: LogPosition, segments: readonly Segment[]) {
@@ -117,6 +122,11 @@ export class ShardSegments {
     else if (this.#piece.length > 0 && this.#cancelTimer === null) {
       this.#cancelTimer = this.options.clock.after(segmentDelayMilliseconds, () => void this.#writePiece());
     }
+  }
+
+  /** Resolves when what went to files so far is written, durable or not. */
+  settled(): Promise<void> {
+    return this.#serial.run(async () => {});
   }
 
   /** Resolves when every entry appended so far is durable. */

@@ -8,7 +8,7 @@ import type { ShardSegments } from './shard-segments.ts';
 export class StoredShard {
   readonly shard: ShardId;
   readonly replica: ReplicaId;
-  readonly segments: ShardSegments;
+  #segments: ShardSegments;
   /** In the journal, not yet told to be committed; dense from `segments.next`. */
   #waiting: Entry[];
   /** Bytes of entries written since this shard was opened, and how many of them the last image covers. */
@@ -22,9 +22,14 @@ export class StoredShard {
   constructor(shard: ShardId, replica: ReplicaId, segments: ShardSegments, waiting: readonly Entry[]) {
     this.shard = shard;
     this.replica = replica;
-    this.segments = segments;
+    this.#segments = segments;
     this.#waiting = [...waiting];
     for (const { data } of waiting) this.#bytes += data.length;
+  }
+
+  /** What is committed. Another object after {@link reset}. */
+  get segments(): ShardSegments {
+    return this.#segments;
   }
 
   /** Last index of the log. */
@@ -65,11 +70,13 @@ export class StoredShard {
     }
   }
 
-  /** The log begins anew behind an installed image. */
-  reset(index: Index, term: Term): void {
+  /** The log begins anew behind an installed image; `segments` came with it and end there. */
+  reset(segments: ShardSegments): void {
+    const before = this.#segments;
     this.#waiting = [];
     this.#bytesCovered = this.#bytes;
-    void this.segments.reset({ index, term });
+    this.#segments = segments;
+    void before.remove();
   }
 
   /** The segments took everything below their `next`. */

@@ -55,10 +55,14 @@ export class ObservedStore implements LogStore {
   ): Promise<{ readonly meta: SnapshotMeta; readonly chunks: AsyncIterable<Uint8Array> } | null> {
     return this.#inner.image(shard);
   }
+  records(shard: ShardId, to: Index): AsyncIterable<Uint8Array> {
+    return this.#inner.records(shard, to);
+  }
   receiveImage(shard: ShardId, replica: ReplicaId, meta: SnapshotMeta): ImageWriter {
     const writer = this.#inner.receiveImage(shard, replica, meta);
     return {
       add: (chunk) => writer.add(chunk),
+      addRecords: (piece) => writer.addRecords(piece),
       // It counts when the log was reset to it, durably.
       complete: () => writer.complete(),
       abort: () => writer.abort(),

@@ -128,12 +128,18 @@ export class PlainLogStore implements LogStore {
     return image === null ? null : { meta: image.meta, chunks: iterate(image.chunks) };
   }
 
+  /** Entries at and below an image are a convenience of this store: nobody reads records from it. */
+  records(): AsyncIterable<Uint8Array> {
+    return iterate([]);
+  }
+
   receiveImage(shard: ShardId, replica: ReplicaId, meta: SnapshotMeta): ImageWriter {
     const chunks: Uint8Array[] = [];
     return {
       add: async (chunk) => {
         chunks.push(chunk.slice());
       },
+      addRecords: async () => undefined,
       complete: async () => {
         await this.#wait();
         this.#keepImage(shard, replica, { meta, chunks });
