@@ -65,4 +65,14 @@ export class DiskStorage implements NodeStorage {
   removeBefore(shard: ShardId, index: Index): void {
     this.#store?.segments.removeBefore(shard, index);
   }
+
+  firstReadable(shard: ShardId): Index | null {
+    const extents = this.#store?.segments.segments(shard) ?? [];
+    let first: Index | null = null;
+    for (const { firstIndex, lastIndex } of [...extents].reverse()) {
+      if (first !== null && lastIndex + 1 !== first) break;
+      first = firstIndex;
+    }
+    return first;
+  }
 }

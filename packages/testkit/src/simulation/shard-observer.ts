@@ -44,6 +44,8 @@ export class ShardObserver {
   /** Highest index whose writer was told "applied". */
   acknowledgedIndex = 0;
   acknowledged = 0;
+  /** Entries from here on may be removed by no replica. */
+  keptFrom = 1;
 
   readonly #onViolation: (error: Error) => void;
 
@@ -146,6 +148,11 @@ export class ShardObserver {
         `${this.#name} replica ${replica} differs at applied index ${index}`,
       );
     }
+  }
+
+  /** A replica was told that nobody needs entries below `first`. */
+  mayRemoveBefore(first: Index): void {
+    this.keptFrom = Math.max(this.keptFrom, first);
   }
 
   /** The writer of `id` was told that it is applied at `index`. */

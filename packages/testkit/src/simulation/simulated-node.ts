@@ -104,8 +104,15 @@ export class SimulatedNode {
   /** Retention on this node: all but the newest `kept` entries of a shard may go. */
   retain(shard: ShardId, kept: number): void {
     const applied = this.machine(shard)?.appliedIndex ?? 0;
-    if (this.host !== null && applied > kept)
-      this.#options.storage.removeBefore(shard, (applied - kept) as Index);
+    if (this.host === null || applied <= kept) return;
+    const first = (applied - kept) as Index;
+    this.#options.observer(shard).mayRemoveBefore(first);
+    this.#options.storage.removeBefore(shard, first);
+  }
+
+  /** First entry of a shard that readers would get from here; null: none, or this kind of store serves no readers. */
+  firstReadable(shard: ShardId): Index | null {
+    return this.#options.storage.firstReadable(shard);
   }
 
   pause(milliseconds: number): void {

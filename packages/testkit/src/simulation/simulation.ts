@@ -162,7 +162,8 @@ class Simulation {
     for (const shard of this.#shards) {
       const replicas = this.#nodes.flatMap((node) => {
         const replica = node.host?.get(shard);
-        return replica === undefined ? [] : [{ status: replica.status(), machine: node.machine(shard) }];
+        if (replica === undefined) return [];
+        return [{ node, status: replica.status(), machine: node.machine(shard) }];
       });
       const leaders = replicas.filter(({ status }) => status.role === 'leader');
       if (leaders.length !== 1) return `shard ${shard} has ${leaders.length} leaders`;
@@ -174,6 +175,12 @@ class Simulation {
       const [applied] = replicas.map(({ machine }) => machine?.appliedIndex ?? 0);
       if ((applied ?? 0) < this.#observer(shard).acknowledgedIndex)
         return `shard ${shard} lost acknowledged writes`;
+      const { keptFrom } = this.#observer(shard);
+      for (const { node } of replicas) {
+        const first = node.firstReadable(shard) ?? 0;
+        if (first > keptFrom)
+          return `shard ${shard}: node ${node.id} can be read from ${first} on, all from ${keptFrom} on are kept`;
+      }
     }
     return null;
   }

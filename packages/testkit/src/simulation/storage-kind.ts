@@ -21,6 +21,8 @@ export interface NodeStorage {
   crash(loss: Loss): void;
   /** Retention: old entries may go, so that followers need images. */
   removeBefore(shard: ShardId, index: Index): void;
+  /** First entry from which on readers would get everything; null: this store serves no readers. */
+  firstReadable(shard: ShardId): Index | null;
 }
 
 /** Without files: flushes of {@link PlainLogStore} at the speed of the simulated disk. */
@@ -52,5 +54,9 @@ export class PlainStorage implements NodeStorage {
 
   removeBefore(): void {
     // Each checkpoint does it.
+  }
+
+  firstReadable(): null {
+    return null;
   }
 }

@@ -182,4 +182,26 @@ export const mutants: readonly Mutant[] = [
       },
     ],
   },
+  {
+    name: 'an image travels without the records below it',
+    mistake: 8,
+    edits: [
+      {
+        file: 'multiraft/src/image-sender.ts',
+        find: "for await (const bytes of records) yield { type: 'records', bytes };",
+        replace: 'void records;',
+      },
+    ],
+  },
+  {
+    name: 'records that came with an image are forgotten at a restart',
+    mistake: 8,
+    edits: [
+      {
+        file: 'storage/src/incoming-records.ts',
+        find: 'found.base > 0 && found.base <= image',
+        replace: 'found.base > image + 1e9',
+      },
+    ],
+  },
 ];
