@@ -22,6 +22,7 @@ import {
 } from '@seriatim/protocol';
 import { UnreachableError } from './error.ts';
 import type { BrokerConnection, BrokerTransport, IncomingStream, SmallCalls } from './ports.ts';
+import { ProduceStream } from './produce-stream.ts';
 
 const CHANNEL_OPTIONS: ChannelOptions = {
   // A frozen node is noticed within a second: without pings not at all while a call waits.
@@ -45,16 +46,30 @@ const SMALL: {
 /** A connection that is not there after this long is given up for the call: nothing was sent, for certain. */
 const CONNECT_MILLISECONDS = 1000;
 
+/**
+ * Requests up to this size travel on the shared stream. Larger ones have a call of their own: its cost is shared by many messages, and
+ * the stream's flow-control window (64 KiB at the server) would hold them up.
+ */
+const STREAMED_BYTES_MAX = 16 * 1024;
+
 /** Connects over gRPC, in plain text. */
 export const grpcTransport: BrokerTransport = { connect: (address) => new GrpcConnection(address) };
 
 class GrpcConnection implements BrokerConnection {
   readonly #address: string;
   readonly #client: Client;
+  readonly #produceStream: ProduceStream;
+  /** The node knows OrderedProduceStream, as far as it has been asked. */
+  #streams = true;
 
   constructor(address: string) {
     this.#address = address;
     this.#client = new Client(address, credentials.createInsecure(), CHANNEL_OPTIONS);
+    const { path, requestSerialize, responseDeserialize } = brokerService.OrderedProduceStream;
+    this.#produceStream = new ProduceStream({
+      open: () => this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize),
+      translate: (error) => this.#translate(error),
+    });
   }
 
   call<Name extends keyof SmallCalls>(
@@ -67,7 +82,15 @@ class GrpcConnection implements BrokerConnection {
   }
 
   orderedProduce(request: Buffer, timeoutMilliseconds: number): Promise<Buffer> {
-    return this.#unary(brokerService.OrderedProduce, request, timeoutMilliseconds);
+    const alone = (): Promise<Buffer> =>
+      this.#unary(brokerService.OrderedProduce, request, timeoutMilliseconds);
+    if (!this.#streams || request.length > STREAMED_BYTES_MAX || !this.ready()) return alone();
+    return this.#produceStream.call(request, timeoutMilliseconds).catch((error: unknown) => {
+      if (!(error instanceof RefusalError) || error.code !== 'UNSUPPORTED') throw error;
+      // A node of an earlier version: it has not seen the request.
+      this.#streams = false;
+      return alone();
+    });
   }
 
   produce(request: Buffer, timeoutMilliseconds: number): Promise<Buffer> {
@@ -83,6 +106,7 @@ class GrpcConnection implements BrokerConnection {
   }
 
   close(): void {
+    this.#produceStream.close();
     this.#client.close();
   }
 

@@ -15,6 +15,7 @@ export const REQUEST_TYPES = {
   INIT_PRODUCER: 10,
   GET_CAPABILITIES: 11,
   ORDERED_PRODUCE: 22,
+  ORDERED_PRODUCE_STREAM: 40,
 } as const;
 
 /** Name of a request type. */

@@ -16,17 +16,20 @@ export const LEADER_TRAILER = 'seriatim-leader';
 export type GrpcFailure = Error & StatusObject;
 
 /**
- * Any thrown value as a gRPC failure with trailers. What is not a {@link RefusalError} is a bug of the server: it becomes
- * INTERNAL with outcome `unknown`, and its text stays with the server.
+ * Any thrown value as what a client is told. What is not a {@link RefusalError} is a bug of the server: it becomes INTERNAL with outcome
+ * `unknown`, and its text stays with the server.
  */
+export function toRefusal(error: unknown): RefusalError {
+  if (error instanceof RefusalError) return error;
+  return new RefusalError('INTERNAL', 'internal error; see the log of the node', {
+    outcome: 'unknown',
+    cause: error,
+  });
+}
+
+/** Any thrown value as a gRPC failure with trailers, by {@link toRefusal}. */
 export function toServiceError(error: unknown): GrpcFailure {
-  const refusal =
-    error instanceof RefusalError
-      ? error
-      : new RefusalError('INTERNAL', 'internal error; see the log of the node', {
-          outcome: 'unknown',
-          cause: error,
-        });
+  const refusal = toRefusal(error);
   const metadata = new Metadata();
   metadata.set(CODE_TRAILER, refusal.code);
   metadata.set(OUTCOME_TRAILER, refusal.outcome);

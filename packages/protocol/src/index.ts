@@ -12,6 +12,7 @@ export * from './grpc-errors.ts';
 export * from './message-codec.ts';
 export * from './message-walker.ts';
 export * from './produce-codec.ts';
+export * from './produce-stream-codec.ts';
 export * from './server-handlers.ts';
 export * from './service.ts';
 export * from './walk-error.ts';

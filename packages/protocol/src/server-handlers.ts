@@ -1,7 +1,9 @@
 /** Turns async functions that throw {@link RefusalError} into grpc-js handlers that answer with the trailers of the error table. */
 import type {
+  handleBidiStreamingCall,
   handleServerStreamingCall,
   handleUnaryCall,
+  ServerDuplexStream,
   ServerUnaryCall,
   ServerWritableStream,
 } from '@grpc/grpc-js';
@@ -45,5 +47,21 @@ export function streamHandler<Request, Response>(
       return;
     }
     serve(call.request, call).then(() => call.end(), fail);
+  };
+}
+
+/** A bidirectional RPC: `serve` reads and writes, honouring back-pressure; the stream ends when it resolves and fails when it rejects. */
+export function duplexHandler<Request, Response>(
+  serve: (call: ServerDuplexStream<Request, Response>) => Promise<void>,
+  onFailure: FailureListener = () => {},
+): handleBidiStreamingCall<Request, Response> {
+  return (call) => {
+    serve(call).then(
+      () => call.end(),
+      (error: unknown) => {
+        onFailure(call.getPath(), error);
+        call.emit('error', toServiceError(error));
+      },
+    );
   };
 }

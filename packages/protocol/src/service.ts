@@ -36,6 +36,7 @@ export type MethodName =
   | 'DeleteTopic'
   | 'InitProducer'
   | 'OrderedProduce'
+  | 'OrderedProduceStream'
   | 'Produce'
   | 'Fetch'
   | 'GetRoute'
@@ -108,6 +109,7 @@ export interface BrokerService extends ServiceDefinition {
   readonly DeleteTopic: MethodDefinition<types.DeleteTopicRequest, types.DeleteTopicResponse>;
   readonly InitProducer: MethodDefinition<types.InitProducerRequest, types.InitProducerResponse>;
   readonly OrderedProduce: MethodDefinition<Buffer, Buffer>;
+  readonly OrderedProduceStream: MethodDefinition<Buffer, Buffer>;
   readonly Produce: MethodDefinition<Buffer, Buffer>;
   readonly Fetch: MethodDefinition<types.FetchRequest, Buffer>;
   readonly GetRoute: MethodDefinition<types.GetRouteRequest, types.GetRouteResponse>;
@@ -124,6 +126,7 @@ export const brokerService: BrokerService = {
   DeleteTopic: small('DeleteTopic'),
   InitProducer: small('InitProducer'),
   OrderedProduce: opaque('OrderedProduce'),
+  OrderedProduceStream: opaque('OrderedProduceStream'),
   Produce: opaque('Produce'),
   Fetch: {
     ...small<types.FetchRequest, Buffer>('Fetch'),

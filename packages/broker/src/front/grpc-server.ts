@@ -2,6 +2,7 @@
 import {
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type UntypedServiceImplementation,
@@ -12,6 +13,7 @@ import {
   BROKER_SERVICE_NAME,
   brokerPackage,
   brokerService,
+  duplexHandler,
   type FailureListener,
   GRPC_MESSAGE_BYTES_MAX,
   RefusalError,
@@ -20,6 +22,7 @@ import {
 } from '@seriatim/protocol';
 import { HealthImplementation } from 'grpc-health-check';
 import type { FrontDoor } from './front-door.ts';
+import { serveProduceStream } from './produce-stream.ts';
 import { typedStatusInterceptor } from './typed-status.ts';
 
 /** Limits and times of the gRPC server. */
@@ -169,6 +172,10 @@ export class GrpcServer {
       ),
       InitProducer: unary((_request, deadline) => door.initProducer(deadline)),
       OrderedProduce: bytes((request, deadline) => door.orderedProduce(request, deadline)),
+      OrderedProduceStream: duplexHandler<Buffer, Buffer>(
+        (call) => this.#counted(this.#produceStream(call)),
+        onFailure,
+      ),
       Produce: bytes((request, deadline) => door.produce(request, deadline)),
       Fetch: stream((request: Parameters<FrontDoor['fetch']>[0], signal) => door.fetch(request, signal)),
       GetRoute: unary((request: Parameters<FrontDoor['getRoute']>[0]) => door.getRoute(request)),
@@ -176,6 +183,26 @@ export class GrpcServer {
         door.listRoutes(request, signal),
       ),
     };
+  }
+
+  async #produceStream(stream: ServerDuplexStream<Buffer, Buffer>): Promise<void> {
+    const { door, onFailure } = this.#options;
+    const controller = new AbortController();
+    const path = stream.getPath();
+    this.#streams.add(controller);
+    try {
+      await serveProduceStream({
+        stream,
+        signal: controller.signal,
+        answer: (request, timeout) =>
+          this.#weighed(request, this.#deadlineIn(timeout), (bytes, deadline) =>
+            door.orderedProduce(bytes, deadline),
+          ),
+        onFailure: (error) => onFailure(path, error),
+      });
+    } finally {
+      this.#streams.delete(controller);
+    }
   }
 
   async #counted<Result>(work: Promise<Result>): Promise<Result> {
@@ -211,11 +238,16 @@ export class GrpcServer {
 
   /** The caller's deadline on this node's monotonic clock, a little earlier, so that a typed answer arrives before it. */
   #deadline(call: ServerUnaryCall<unknown, unknown>): number {
-    const { clock, limits } = this.#options;
     const given = call.getDeadline();
     const left = given instanceof Date ? given.getTime() - Date.now() : given - Date.now();
+    return this.#deadlineIn(Number.isFinite(left) ? left : 0);
+  }
+
+  /** 0: the caller gave none. */
+  #deadlineIn(left: number): number {
+    const { clock, limits } = this.#options;
     const { max, default: usual } = limits.deadlineMilliseconds;
-    const milliseconds = Number.isFinite(left) ? Math.min(left, max) : usual;
+    const milliseconds = left === 0 ? usual : Math.min(left, max);
     return clock.now() + milliseconds - Math.min(150, Math.max(0, milliseconds) * 0.1);
   }
 
