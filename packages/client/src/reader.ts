@@ -51,7 +51,7 @@ export class Reader {
     const { signal } = options;
     const places = await this.#places(options);
     const queue = new MergeQueue<Item>();
-    const readers = places.map(({ partition, from }) => this.#open(options, partition, from, queue));
+    const readers = places.map((partition) => this.#open(options, partition, queue));
     const abort = (): void => {
       const error = new SeriatimError('CANCELLED', 'cancelled by its signal', { cause: signal?.reason });
       void queue.put({ type: 'error', error });
@@ -77,12 +77,12 @@ export class Reader {
     if (this.#ownsCluster) this.#cluster.close();
   }
 
-  #open(options: ReadOptions, partition: number, from: ReadFrom, queue: MergeQueue<Item>): PartitionReader {
+  #open(options: ReadOptions, partition: number, queue: MergeQueue<Item>): PartitionReader {
     const reader = new PartitionReader(this.#cluster, {
       topic: options.topic,
       partition,
       group: options.group ?? '',
-      from,
+      from: options.from ?? 'earliest',
       untilEnd: options.untilEnd ?? false,
       responseBytes: RESPONSE_BYTES,
       timeoutMilliseconds: options.timeoutMilliseconds ?? DEFAULT_TIMEOUT_MILLISECONDS,
@@ -97,12 +97,10 @@ export class Reader {
   }
 
   /**
-   * Which partitions to read and from where. A group lives in one: where its route says so, only that one is read. `latest` is made
-   * an offset now: a stream that breaks before its first message would else skip what was stored meanwhile.
+   * Which partitions to read. A group lives in one: where its route says so, only that one is read. Where `latest` is, each
+   * partition's leader says with the first response of its stream.
    */
-  async #places(
-    options: ReadOptions,
-  ): Promise<readonly { readonly partition: number; readonly from: ReadFrom }[]> {
+  async #places(options: ReadOptions): Promise<readonly number[]> {
     const { topic, group, from = 'earliest' } = options;
     if (typeof from === 'number' && !(Number.isSafeInteger(from) && from >= 0)) {
       throw new SeriatimError('INVALID_ARGUMENT', `from: ${from} is no offset (a whole number from 0)`);
@@ -115,17 +113,11 @@ export class Reader {
     let only = options.partition;
     if (only === undefined && group !== undefined && group !== '')
       only = await this.#route(topic, group, call);
-    if (only !== undefined && from !== 'latest') return [{ partition: only, from }];
+    if (only !== undefined) return [only];
     const { partitions } = await this.#cluster.retrying('DescribeTopic', call, (attempt) =>
       attempt.connection.call('DescribeTopic', { name: topic }, attempt.timeoutMilliseconds, options.signal),
     );
-    const known = partitions.map(({ partition, leader, highWatermark }) => ({
-      partition,
-      // Without a leader the end is not known: then the stream finds it when there is one.
-      from: from === 'latest' && leader !== 0 ? highWatermark : from,
-    }));
-    if (only === undefined) return known;
-    return [known.find(({ partition }) => partition === only) ?? { partition: only, from }];
+    return partitions.map(({ partition }) => partition);
   }
 
   async #route(

@@ -1,5 +1,10 @@
 import { Buffer } from 'node:buffer';
-import { type FetchRequest, type ListRoutesRequest, RefusalError } from '@seriatim/protocol';
+import {
+  encodeFetchResponse,
+  type FetchRequest,
+  type ListRoutesRequest,
+  RefusalError,
+} from '@seriatim/protocol';
 import { UnreachableError } from '../src/error.ts';
 import type { BrokerConnection, BrokerTransport, IncomingStream, SmallCalls } from '../src/ports.ts';
 import type { FakeBroker } from './fake-broker.ts';
@@ -137,6 +142,7 @@ export class FakeTransport implements BrokerTransport {
     const start = request.from === 0 ? request.offset : request.from === 1 ? 0 : undefined;
     let offset = start;
     let left = this.breakFetchAfter();
+    let pins = start === undefined && !request.untilEnd;
     let cancelled = false;
     let end: number | undefined;
     const next = async (): Promise<Buffer | null> => {
@@ -148,6 +154,10 @@ export class FakeTransport implements BrokerTransport {
         if (left-- <= 0) throw new UnreachableError('PEER_UNREACHABLE', 'broken', { outcome: 'unknown' });
         const { records } = this.#broker.partition(request.topic, request.partition);
         offset ??= records.length;
+        if (pins) {
+          pins = false;
+          return emptyResponse(request.partition, offset);
+        }
         end ??= records.length;
         const response = this.#broker.fetch(request, offset);
         if (request.untilEnd && (response === null || offset >= end)) return null;
@@ -189,3 +199,19 @@ export class FakeTransport implements BrokerTransport {
     if (this.down.has(address)) throw new UnreachableError('PEER_UNREACHABLE', `${address} is down`);
   }
 }
+
+/** Says where a stream stands, and gives nothing. */
+const emptyResponse = (partition: number, baseOffset: number): Buffer =>
+  encodeFetchResponse(
+    {
+      partition,
+      baseOffset,
+      highWatermark: baseOffset,
+      runLengths: [],
+      runSequences: [],
+      runLives: [],
+      runTimestampsMs: [],
+      runOffsets: [],
+    },
+    [],
+  );

@@ -41,12 +41,14 @@ export async function* fetchRecords(
   let end = Number.POSITIVE_INFINITY;
   let first = true;
   while (!signal.aborted && offset < end) {
+    // Said at once, without messages: a reader whose stream breaks before the first message goes on from here.
+    const pins = first && from === 'latest' && !request.untilEnd;
     const question = {
       from,
       offset,
       bytesMax,
       group: request.group,
-      waitMilliseconds: request.untilEnd ? 0 : WAIT_MILLISECONDS,
+      waitMilliseconds: request.untilEnd || pins ? 0 : WAIT_MILLISECONDS,
       confirm: first && (request.untilEnd || from === 'latest'),
     };
     const answer = await untilLed(ports, partition, question, signal);
@@ -57,7 +59,7 @@ export async function* fetchRecords(
     const stretch = cutStretch(answer.stretch, end);
     // An empty stretch of a filtered reader moves on too; one that does not move is the end.
     offset = stretch.nextOffset;
-    if (stretch.runLengths.length > 0) yield encode(request, answer.highWatermark, stretch);
+    if (stretch.runLengths.length > 0 || pins) yield encode(request, answer.highWatermark, stretch);
     else if (request.untilEnd && answer.stretch.nextOffset === answer.stretch.baseOffset) return;
   }
 }

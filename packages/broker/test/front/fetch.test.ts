@@ -116,6 +116,11 @@ describe('Fetch', () => {
     const leaving = new AbortController();
     const request = { ...whole, untilEnd: false, from: FETCH_FROM_LATEST };
     const reading = cluster.door.fetch(request, leaving.signal);
+    const start = await reading.next();
+    expect(decodeFetchResponse(start.value ?? Buffer.alloc(0))).toMatchObject({
+      baseOffset: 10,
+      runLengths: [],
+    });
     const next = reading.next();
     await new Promise((resolve) => setTimeout(resolve, 20));
     await store(cluster, [['even', 'fresh']]);
@@ -124,6 +129,18 @@ describe('Fetch', () => {
     const end = reading.next();
     leaving.abort();
     expect((await end).done).toBe(true);
+  });
+
+  test('says at once where "latest" is, also over one hop, so that a broken stream skips nothing', async () => {
+    const cluster = await filled(2);
+    for (const door of cluster.doors) {
+      const request = { ...whole, untilEnd: false, from: FETCH_FROM_LATEST };
+      const reading = door.fetch(request, new AbortController().signal);
+      const { value } = await reading.next();
+      expect(values(value === undefined ? [] : [decodeFetchResponse(value)])).toEqual([]);
+      expect(decodeFetchResponse(value ?? Buffer.alloc(0)).baseOffset).toBe(10);
+      await reading.return(undefined);
+    }
   });
 
   test('bridges a moment without leader', async () => {
