@@ -9,6 +9,12 @@ export interface BackoffConfig {
 /** Elections take a few hundred milliseconds: longer pauses would be most of the gap that a caller sees. */
 export const DEFAULT_BACKOFF: BackoffConfig = { firstMilliseconds: 20, maxMilliseconds: 200 };
 
+/**
+ * A node may learn of a new topic a moment after another one has answered its creation: UNKNOWN_TOPIC is believed only after this many
+ * attempts, at whichever nodes are next in turn.
+ */
+export const UNKNOWN_TOPIC_ATTEMPTS = 4;
+
 /** Doubling pauses with jitter: each lies between half and the whole of its step, so that clients do not march in time. */
 export class Backoff {
   readonly #config: BackoffConfig;

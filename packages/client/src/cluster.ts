@@ -1,5 +1,5 @@
 import { type ErrorCode, RefusalError } from '@seriatim/protocol';
-import { Backoff, type BackoffConfig, DEFAULT_BACKOFF } from './backoff.ts';
+import { Backoff, type BackoffConfig, DEFAULT_BACKOFF, UNKNOWN_TOPIC_ATTEMPTS } from './backoff.ts';
 import { ClusterView } from './cluster-view.ts';
 import { isRetryable, SeriatimError, toSeriatimError, UnreachableError } from './error.ts';
 import { grpcTransport } from './grpc-transport.ts';
@@ -27,6 +27,8 @@ export interface CallOptions {
 export const DEFAULT_TIMEOUT_MILLISECONDS = 30_000;
 /** One attempt waits no longer than this before another node is asked. */
 const ATTEMPT_TIMEOUT_MILLISECONDS = 10_000;
+/** Hints to a leader that are followed without a pause: after so many in a row the nodes do not agree, and it is waited instead. */
+const HINTS_IN_A_ROW_MAX = 2;
 /** Between two questions for the cluster's shape. */
 const REFRESH_PAUSE_MILLISECONDS = 100;
 
@@ -121,7 +123,8 @@ export class Cluster {
 
   /**
    * The one retry loop for everything that is not a producer's lane: tries, with doubling pauses, until an answer, a refusal
-   * that no retry can change, or the deadline. `preferred` names the node to begin with.
+   * that no retry can change, or the deadline. A refusal that names the leader is followed at once. `preferred` names the node to
+   * begin with.
    */
   async retrying<T>(
     what: string,
@@ -134,7 +137,8 @@ export class Cluster {
     const backoff = new Backoff(this.backoff, this.clock);
     let target = preferred;
     let earlierUnknown = false;
-    for (;;) {
+    let hints = 0;
+    for (let attempts = 1; ; attempts++) {
       this.#requireOpen(signal);
       const remaining = Math.max(1, deadline - this.clock.now());
       const link = this.pick(target);
@@ -152,12 +156,14 @@ export class Cluster {
         if (!(error instanceof RefusalError)) throw toSeriatimError(error);
         if (error instanceof UnreachableError) link.failed();
         earlierUnknown ||= error.outcome === 'unknown';
-        const pause = backoff.failed();
-        const over = this.clock.now() + pause >= deadline;
-        if (over || !isRetryable(error.code))
-          throw gaveUp(what, error, earlierUnknown, over ? timeoutMilliseconds : 0);
-        target = error.leaderAddress;
-        await this.sleep(pause, signal);
+        if (!mayGetBetter(error.code, attempts)) throw gaveUp(what, error, earlierUnknown, 0);
+        target = hintOf(error);
+        const follows = target !== undefined && target !== link.address && hints < HINTS_IN_A_ROW_MAX;
+        const pause = follows ? 0 : backoff.failed();
+        if (this.clock.now() + pause >= deadline)
+          throw gaveUp(what, error, earlierUnknown, timeoutMilliseconds);
+        hints = follows ? hints + 1 : 0;
+        if (!follows) await this.sleep(pause, signal);
       }
     }
   }
@@ -192,6 +198,15 @@ export class Cluster {
       });
     }
   }
+}
+
+/** Whether the same call may be answered otherwise a moment later, after `attempts` of them. */
+export function mayGetBetter(code: string, attempts: number): boolean {
+  return code === 'UNKNOWN_TOPIC' ? attempts < UNKNOWN_TOPIC_ATTEMPTS : isRetryable(code);
+}
+
+function hintOf(error: RefusalError): string | undefined {
+  return error.leaderAddress === '' ? undefined : error.leaderAddress;
 }
 
 function gaveUp(

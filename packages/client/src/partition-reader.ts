@@ -8,8 +8,8 @@ import {
   RefusalError,
 } from '@seriatim/protocol';
 import { Backoff } from './backoff.ts';
-import type { Cluster } from './cluster.ts';
-import { isRetryable, SeriatimError, toSeriatimError, UnreachableError } from './error.ts';
+import { type Cluster, mayGetBetter } from './cluster.ts';
+import { SeriatimError, toSeriatimError, UnreachableError } from './error.ts';
 import type { IncomingStream } from './ports.ts';
 import { messagesOf, type StoredMessage } from './record.ts';
 
@@ -74,7 +74,7 @@ export class PartitionReader {
           error.code === 'OFFSET_OUT_OF_RANGE' && before !== undefined && before !== this.#read.from;
         const limit = patience ? BEHIND_MILLISECONDS : timeoutMilliseconds;
         const over = clock.now() + pause - progressAt > limit;
-        if (over || !(patience || isRetryable(error.code))) throw this.#failed(error);
+        if (over || !(patience || mayGetBetter(error.code, backoff.failures))) throw this.#failed(error);
         if (error.leaderAddress === undefined) void this.#cluster.refresh();
         else view.learnLeader(topic, partition, error.leaderAddress);
         if (error instanceof UnreachableError) view.forgetLeader(topic, partition, link.address);

@@ -1,3 +1,4 @@
+import { UNKNOWN_TOPIC_ATTEMPTS } from './backoff.ts';
 import { isRetryable } from './error.ts';
 import type { Run, RunRefusal } from './lane.ts';
 
@@ -9,8 +10,6 @@ export type Verdict =
   | 'renew'
   | 'fail';
 
-/** A node may learn of a new topic a moment after its creation was answered by another one. */
-const UNKNOWN_TOPIC_ATTEMPTS = 4;
 /** The broker's record of this producer in this group is gone or another. */
 const IDENTITY_LOST: ReadonlySet<string> = new Set(['WRITER_UNKNOWN', 'SEQUENCE_GAP']);
 

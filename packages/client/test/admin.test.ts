@@ -96,6 +96,32 @@ describe('Admin', () => {
     expect(asked.slice(1)).toEqual(['n:2', 'n:2', 'n:2']);
   });
 
+  it('follows a hint without a pause, but not round and round', async () => {
+    const { clock, admin, hooks, transport } = setUp();
+    const asked: { readonly address: string; readonly at: number }[] = [];
+    transport.onCall = (address) => asked.push({ address, at: clock.now() });
+    hooks.after = () => {
+      if (asked.length >= 5) return;
+      const elsewhere = asked.at(-1)?.address === 'n:1' ? 'n:2' : 'n:1';
+      throw new RefusalError('NO_META_LEADER', 'elsewhere', { leaderAddress: elsewhere });
+    };
+    await clock.until(admin.listTopics());
+    const waits = asked.slice(1).map(({ at }, index) => at - (asked[index]?.at ?? 0) - 1);
+    expect(asked).toHaveLength(5);
+    // A call takes 1 ms; only the third hint in a row is waited for.
+    expect(waits[0]).toBe(0);
+    expect(waits[1]).toBe(0);
+    expect(waits[2]).toBeGreaterThanOrEqual(10);
+    expect(waits[3]).toBe(0);
+  });
+
+  it('asks again for a topic that the node asked may not know yet', async () => {
+    const { clock, admin, broker } = setUp();
+    const found = admin.describeTopic('new');
+    clock.schedule(15, () => broker.createTopic('new', 2));
+    expect((await clock.until(found)).partitions).toHaveLength(2);
+  });
+
   it('tells brokers with ordered messages from those without', async () => {
     const { clock, admin } = setUp();
     expect(await clock.until(admin.supports('ORDERED_PRODUCE'))).toBe(false);

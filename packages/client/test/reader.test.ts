@@ -106,6 +106,39 @@ describe('Reader', () => {
     expect(await clock.until(failure(reading))).toMatchObject({ code: 'CANCELLED' });
   });
 
+  it('skips nothing from "latest" on when its streams break before the first message', async () => {
+    const { clock, reader, producer, transport } = await setUp();
+    const controller = new AbortController();
+    const seen: string[] = [];
+    // Each stream says where it begins and breaks with the next response.
+    transport.breakFetchAfter = () => 1;
+    const reading = (async () => {
+      for await (const { value } of reader.read({ topic: 't', from: 'latest', signal: controller.signal })) {
+        seen.push(value.toString());
+      }
+    })();
+    reading.catch(() => {});
+    await clock.pass(250);
+    // Now none gives anything: the message is stored while no stream is open.
+    transport.breakFetchAfter = () => 0;
+    await clock.pass(300);
+    await clock.until(producer.sendSingleOrderedMessage('t', 'g1', undefined, 'between'));
+    await clock.pass(300);
+    transport.breakFetchAfter = () => 100;
+    await clock.pass(2000);
+    expect(seen).toEqual(['between']);
+    expect(transport.fetches.filter(({ request }) => request.from === 2)).toHaveLength(3);
+    controller.abort();
+    await clock.until(failure(reading));
+  });
+
+  it('finds a topic that the nodes learn of a moment later', async () => {
+    const { clock, broker, reader } = await setUp(0);
+    const reading = clock.until(collect(reader.read({ topic: 'new', partition: 0, untilEnd: true })));
+    clock.schedule(15, () => broker.createTopic('new', 1));
+    expect(await reading).toEqual([]);
+  });
+
   it('takes no more from the broker than its reader takes', async () => {
     const { clock, reader, transport } = await setUp(600, 6);
     const messages = reader.readBatches({ topic: 't', untilEnd: true });
