@@ -8,7 +8,7 @@ import { ChaosProducer, ChaosReader } from './workload.ts';
 
 const topic = 'chaos';
 const partitions = 8;
-/** After the last fault the cluster must be whole within this time (FAULTS.md C14: ten election timeouts, and the starts). */
+/** After the last fault the cluster must be whole within this time (ten election timeouts, and the starts). */
 const healMilliseconds = 20_000;
 
 export interface ChaosOptions {

@@ -1,5 +1,5 @@
 /**
- * Power loss of all three nodes at once, again and again (FAULTS.md F10): toy nodes on the real multiraft and storage, each on
+ * Power loss of all three nodes at once, again and again: toy nodes on the real multiraft and storage, each on
  * an ext4 image of its own. What was acknowledged must be there after the power is back. With `--without-sync` the nodes'
  * fdatasync does nothing, and losses must be found: this shows that the test can fail.
  */

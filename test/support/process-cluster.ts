@@ -16,7 +16,7 @@ export interface ProcessClusterOptions {
 
 /**
  * Real nodes as child processes on free ports, with data in a temporary directory. It knows which ends of processes were
- * asked for, so that one which was not is found (FAULTS.md C13).
+ * asked for, so that one which was not is found.
  */
 export class ProcessCluster {
   readonly directory: string;

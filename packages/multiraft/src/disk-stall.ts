@@ -3,7 +3,7 @@ import type { Clock, NodeId } from './ports.ts';
 
 /** A flush that takes longer is a stall. */
 const STALL_MILLISECONDS = 500;
-/** Only a node whose last flush was this many times faster is worth a handover: the disk may be shared (DESIGN 5). */
+/** Only a node whose last flush was this many times faster is worth a handover: the disk may be shared. */
 const FASTER_FACTOR = 4;
 /** Handovers because of stalls are at least so far apart. */
 const HANDOVER_MILLISECONDS_MIN = 30_000;

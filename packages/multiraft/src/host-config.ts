@@ -5,7 +5,7 @@ import type { HostConfig, ShardSpec } from './types.ts';
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 
-/** The values of DESIGN 5; each may be replaced. */
+/** What a host runs with unless told otherwise; each may be replaced. */
 export const defaultHostConfig: HostConfig = Object.freeze({
   tickMilliseconds: 25,
   electionTimeoutMilliseconds: 1_000,
@@ -20,7 +20,7 @@ export const defaultHostConfig: HostConfig = Object.freeze({
   cacheBytesMax: 8 * MEBIBYTE,
 });
 
-/** Milliseconds before a pre-vote after the leader's node refused connections (DESIGN 5). */
+/** Milliseconds before a pre-vote after the leader's node refused connections. */
 const REFUSED_CAMPAIGN_MILLISECONDS = { min: 50, max: 150 };
 
 /** Whole milliseconds in ticks, at least one. */

@@ -59,7 +59,7 @@ export class Outbox {
   }
 }
 
-/** Votes and heartbeats must not stand behind data (DESIGN 5). */
+/** Votes and heartbeats must not stand behind data. */
 function channelOf(message: Message): Channel {
   return message.type === 'appendRequest' || message.type === 'appendResponse' ? 'bulk' : 'control';
 }

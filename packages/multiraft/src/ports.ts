@@ -77,7 +77,7 @@ export interface LogStore {
     describe: (entry: Entry) => EntryDescription | null,
   ): void;
   /**
-   * Writes a state image in the order of DESIGN 6 (segments synced, chunks, footer, older generation dropped) and lets
+   * Writes a state image in this order: segments synced, chunks, footer, older generation dropped; and lets
    * journal files go that nothing needs any more. Chunks are at most 64 KiB each.
    */
   checkpoint(

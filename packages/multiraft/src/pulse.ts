@@ -22,7 +22,7 @@ export interface PulseOptions {
 /**
  * A timer that fires a little late makes up for it with more than one tick, so that counted time keeps to real time. One that
  * fires very late means that the process was stopped or stalled: the missed ticks are void, the sockets are drained first,
- * and only then does time go on (FAULTS: traps of Node.js).
+ * and only then does time go on.
  */
 export class Pulse {
   readonly #options: PulseOptions;

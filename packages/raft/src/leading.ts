@@ -48,7 +48,7 @@ export function matchOf(core: Core, leading: Leading, replica: ReplicaId): numbe
   return replica === core.id ? core.log.durable : (leading.progress.get(replica)?.match ?? 0);
 }
 
-/** Commit index that `progress` may be told on the control channel (DESIGN: bounded commit). */
+/** Commit index that `progress` may be told on the control channel. */
 export function tellableCommit(core: Core, progress: Progress): Index {
   return lower(core.log.commit, progress.match);
 }

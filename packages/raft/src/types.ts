@@ -88,7 +88,7 @@ export interface AppendResponse extends Envelope {
   readonly hintIndex: Index;
   readonly hintTerm: Term;
 }
-/** Empty AppendEntries on the control channel; carries min(commit, match of the follower) (DESIGN: bounded commit). */
+/** Empty AppendEntries on the control channel; carries min(commit, match of the follower). */
 export interface HeartbeatRequest extends Envelope {
   readonly type: 'heartbeatRequest';
   readonly commit: Index;
@@ -227,7 +227,7 @@ export interface RaftConfig {
   readonly electionTimeoutTicks: number;
   /** Ticks between heartbeats, well below T. */
   readonly heartbeatTicks: number;
-  /** Ticks drawn from [min, max] before a pre-vote after the leader's node refused connections (DESIGN 5). */
+  /** Ticks drawn from [min, max] before a pre-vote after the leader's node refused connections. */
   readonly refusedCampaignTicks: { readonly min: number; readonly max: number };
   /** Most data bytes in one AppendRequest (at least one entry always goes). */
   readonly appendBytesMax: number;

@@ -9,7 +9,7 @@ import { append, diskOf, heartbeat, voteRequest } from './words.ts';
 
 const three = configurationOf([1, 2, 3]);
 
-describe('a leader whose node refuses connections (DESIGN 5)', () => {
+describe('a leader whose node refuses connections', () => {
   test('is replaced long before the election timeout, whatever the seed', () => {
     const ticks: number[] = [];
     for (let seed = 1; seed <= 200; seed++) {

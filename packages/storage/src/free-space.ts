@@ -1,4 +1,4 @@
-/** Watches the free space of a node's disk against two floors (DESIGN 6). */
+/** Watches the free space of a node's disk against two floors. */
 import type { Clock } from '@seriatim/multiraft';
 import type { StorageConfig } from './config.ts';
 import { type FileSystem, StorageError } from './ports.ts';

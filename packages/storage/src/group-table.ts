@@ -1,6 +1,6 @@
 /**
  * A table of whatever exists once per message group: dense numbers for keys, and columns of numbers beside them, all in typed
- * arrays (DESIGN 6, group table), so that a million groups are no load on the garbage collector and an image is a copy.
+ * arrays, so that a million groups are no load on the garbage collector and an image is a copy.
  *
  * Deterministic: the same inserts and removals in the same order give the same numbers and the same image on every node,
  * also after a restore in between.

@@ -1,5 +1,5 @@
 /**
- * Who this node is, how often it has started, and how often it has seen its peers start (DESIGN 6, identity). A disk that went
+ * Who this node is, how often it has started, and how often it has seen its peers start. A disk that went
  * back in time shows a boot number that a peer has already seen surpassed; a journal that is gone shows by its name here.
  */
 

@@ -1,5 +1,5 @@
 /**
- * State images (DESIGN 6): per shard, generations of chunks closed by a footer. Only an image whose footer and chunks are all
+ * State images: per shard, generations of chunks closed by a footer. Only an image whose footer and chunks are all
  * there and sound is ever given; the one before stays until the next is durable.
  */
 import type { ShardId } from '@seriatim/multiraft';

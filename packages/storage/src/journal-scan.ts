@@ -1,7 +1,7 @@
 /**
  * Reads journal files and judges what is wrong with them. The one thing that a crash can leave is a broken last frame: it was
  * never confirmed to anybody, and is cut. Whatever else is not as it was written means that confirmed frames may be missing:
- * the journal is lost, and with it this node's vote (DESIGN 6).
+ * the journal is lost, and with it this node's vote.
  */
 import { join } from 'node:path/posix';
 import {

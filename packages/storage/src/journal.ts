@@ -1,5 +1,5 @@
 /**
- * The journal: one sequence of files for all shards of a node (DESIGN 6). Writes gather in memory while a flush is on its way;
+ * The journal: one sequence of files for all shards of a node. Writes gather in memory while a flush is on its way;
  * each flush is one frame, one write and one fdatasync. Frame N+1 is written only after frame N is durable.
  *
  * Data is copied once, into the frame, when it is given. Nothing is ever tried again: the first failure ends all.

@@ -1,5 +1,5 @@
 /**
- * A node's disk as its shards see it (DESIGN 6): the journal makes writes durable, segments keep what is committed, images keep
+ * A node's disk as its shards see it: the journal makes writes durable, segments keep what is committed, images keep
  * states. Opened by `openNodeStore`.
  */
 

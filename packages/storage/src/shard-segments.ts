@@ -1,5 +1,5 @@
 /**
- * A shard's committed entries on disk (DESIGN 6, segments): append-only files, written behind the journal in pieces. A crash
+ * A shard's committed entries on disk: append-only files, written behind the journal in pieces. A crash
  * may lose what was not synced: the journal keeps it until a checkpoint synced it here.
  */
 import type { Clock, EntryDescription, ShardId } from '@seriatim/multiraft';

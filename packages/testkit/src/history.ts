@@ -1,6 +1,6 @@
 /**
  * What producers sent, what they were told, and what readers found: kept while a test runs, judged at its end. Pure: no
- * clock and no I/O, so that the simulator and tests with real processes share one judge (FAULTS.md C1–C7).
+ * clock and no I/O, so that the simulator and tests with real processes share one judge.
  */
 
 /** Where an acknowledged message was said to be. */

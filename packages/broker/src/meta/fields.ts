@@ -1,6 +1,6 @@
 /** Hand-written checks for the few JSON documents of the meta room: a document that is not what it should be is a fault. */
 
-/** A command, image or frame that this node cannot read: the shard stops and says why (DESIGN 5, versions). */
+/** A command, image or frame that this node cannot read: the shard stops and says why. */
 export class MetaFormatError extends Error {
   constructor(message: string) {
     super(message);

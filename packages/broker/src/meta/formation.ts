@@ -1,5 +1,5 @@
 /**
- * A cluster is formed once, and a node that lost its disk never takes part as if it were new (DESIGN 6, Identity). The decision is
+ * A cluster is formed once, and a node that lost its disk never takes part as if it were new. The decision is
  * a pure function of what the node finds on its own disk and of what its peers answer.
  */
 import type { NodeId } from '@seriatim/multiraft';

@@ -72,7 +72,7 @@ export interface DeleteTopicOperation extends OperationBase {
   readonly shards: readonly ShardId[];
   readonly nodes: readonly NodeId[];
 }
-/** Gives all replicas of a node that lost its disk new ids; ends when each has replaced the old one (DESIGN 6, Identity). */
+/** Gives all replicas of a node that lost its disk new ids; ends when each has replaced the old one. */
 export interface ReplaceReplicasOperation extends OperationBase {
   readonly kind: 'replaceReplicas';
   readonly node: NodeId;

@@ -1,4 +1,4 @@
-/** The way back of a node that lost its disk: it asks the meta leader for new replica ids (DESIGN 6, Identity). */
+/** The way back of a node that lost its disk: it asks the meta leader for new replica ids. */
 import type { Clock, NodeId } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import type { ReplicaId } from '@seriatim/raft';

@@ -1,6 +1,6 @@
 /**
  * Compares this node's wall clock with its peers'. What is decided by age (retention, expiry) waits while this node is more than
- * {@link SKEW_MILLISECONDS_MAX} from the median: one wrong clock must not throw records away (DESIGN 6).
+ * {@link SKEW_MILLISECONDS_MAX} from the median: one wrong clock must not throw records away.
  */
 import { type Clock, FRAME_BROKER, type NodeId, type PeerTransport } from '@seriatim/multiraft';
 

@@ -1,4 +1,4 @@
-/** What goes wrong in a simulation, drawn at random (numbers as in FAULTS.md). */
+/** What goes wrong in a simulation, drawn at random. */
 import type { NodeId, ShardId } from '@seriatim/multiraft';
 import type { MembershipOperator } from './membership.ts';
 import { FAIR_WEATHER, type SimulatedNetwork } from './network.ts';

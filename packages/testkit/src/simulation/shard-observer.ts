@@ -1,4 +1,4 @@
-/** Watches all replicas of one shard and stops the simulation at the first broken guarantee (FAULTS: invariants). */
+/** Watches all replicas of one shard and stops the simulation at the first broken guarantee. */
 import type { RecoveredShard, ShardId, ShardWrite } from '@seriatim/multiraft';
 import {
   type Configuration,

@@ -52,7 +52,7 @@ const CONFIG: HostConfig = {
   uncommittedBytesMax: 32_768,
   cacheBytesMax: 8_192,
 };
-/** Ten election timeouts (FAULTS C14). */
+/** Ten election timeouts. */
 const CONVERGE_MILLISECONDS_MAX = 10 * CONFIG.electionTimeoutMilliseconds;
 const STATUS_CHECK_MILLISECONDS = 300;
 

@@ -1,5 +1,5 @@
 /**
- * Mistakes that production cores made (FAULTS.md, by number), put back in on purpose: the simulation must notice each of them.
+ * Mistakes that production cores made, put back in on purpose: the simulation must notice each of them.
  * Four more (figure 8, a commit index beyond what an append verified, an image never sent again, a transfer never given up) are caught by
  * the core's own tests (packages/raft/test/mistakes.test.ts) and seldom met by sixty random seeds.
  * A mutant is an exact replacement of source text, so that one whose text is gone fails loudly instead of testing nothing.
@@ -14,7 +14,7 @@ export interface Edit {
 
 export interface Mutant {
   readonly name: string;
-  /** Number in the list of FAULTS.md. */
+  /** Number in the list of mistakes in packages/raft/test/mistakes.test.ts. */
   readonly mistake: number;
   readonly edits: readonly Edit[];
 }
