@@ -6,7 +6,8 @@ import { NodeProcess, portIsFree } from './node-process.mjs';
 const basePorts = { client: 7100, peer: 7200, http: 7300 };
 
 /**
- * @typedef {{ readonly client: number, readonly peer: number, readonly http: number }} NodePorts
+ * @typedef {{ readonly client: number, readonly peer: number, readonly http: number, readonly advertised?: number }} NodePorts
+ *   `advertised`: where clients are told to connect, when that is not `client`
  */
 
 /**
@@ -39,6 +40,7 @@ export function localNodes(directory, ports, settings = {}) {
       nodeId: id,
       dataDirectory: data,
       listen: { client: local(port.client), peer: local(port.peer), http: local(port.http) },
+      ...(port.advertised === undefined ? {} : { advertise: { client: local(port.advertised) } }),
       peers,
       ...settings,
     });

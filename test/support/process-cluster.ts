@@ -10,6 +10,10 @@ import { freePorts } from './free-ports.ts';
 /** What differs from three nodes with default settings. */
 export interface ProcessClusterOptions {
   readonly nodes?: number;
+  /** Clients are told to connect to these ports, one a node, instead of where the nodes listen. */
+  readonly advertised?: readonly number[];
+  /** Told where the nodes will listen for clients, before they start. */
+  readonly ports?: (client: readonly number[]) => void;
   /** Goes into every node's node.json. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
@@ -47,7 +51,9 @@ export class ProcessCluster {
       client: numbers[node * 3] ?? 0,
       peer: numbers[node * 3 + 1] ?? 0,
       http: numbers[node * 3 + 2] ?? 0,
+      ...(options.advertised === undefined ? {} : { advertised: options.advertised[node] ?? 0 }),
     }));
+    options.ports?.(ports.map(({ client }) => client));
     const directory = mkdtempSync(join(tmpdir(), 'seriatim-cluster-'));
     const cluster = new ProcessCluster(directory, ports, options);
     try {

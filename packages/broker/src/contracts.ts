@@ -139,7 +139,8 @@ export interface RouteAssigner {
 export interface LeaderDirectory {
   /** The node that leads, with its term; undefined: none known. */
   leader(shard: ShardId): { readonly node: NodeId; readonly term: number } | undefined;
-  onChange(listener: (shard: ShardId) => void): void;
+  /** The returned function ends it. */
+  onChange(listener: (shard: ShardId) => void): () => void;
 }
 
 /** A request to another node over the peer links, answered once or refused by the deadline; kinds are {@link REQUEST_APPEND}… */

@@ -38,7 +38,7 @@ export class SharedLeaderDirectory implements LeaderDirectory {
   readonly #peers: () => Iterable<NodeId>;
   readonly #own = new Map<ShardId, Own>();
   readonly #heard = new Map<ShardId, Claim>();
-  readonly #listeners: ((shard: ShardId) => void)[] = [];
+  readonly #listeners = new Set<(shard: ShardId) => void>();
   #cancel: (() => void) | null = null;
 
   /** `peers`: the other nodes, asked before each announcement. */
@@ -88,8 +88,9 @@ export class SharedLeaderDirectory implements LeaderDirectory {
     return this.#own.get(shard)?.leadership.confirmed ?? false;
   }
 
-  onChange(listener: (shard: ShardId) => void): void {
-    this.#listeners.push(listener);
+  onChange(listener: (shard: ShardId) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** What this node's replica of a shard sees. */

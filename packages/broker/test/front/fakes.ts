@@ -162,6 +162,9 @@ export class FakeCluster {
   readonly handlers = new Map<number, Map<number, Parameters<PeerCalls['handle']>[1]>>();
   readonly doors: FrontDoor[] = [];
   readonly topic: TopicView;
+  readonly leaderListeners = new Set<(shard: ShardId) => void>();
+  /** Calls between nodes are never answered. */
+  frozen = false;
   topicReady = true;
   metaLeader = 1;
   lookUps = 0;
@@ -181,6 +184,12 @@ export class FakeCluster {
 
   deadline(milliseconds = 2_000): number {
     return this.clock.now() + milliseconds;
+  }
+
+  /** Another node leads a partition from now on; 0: nobody. */
+  lead(partition: number, node: number): void {
+    this.leaders[partition] = node;
+    for (const listener of this.leaderListeners) listener(shardOf(partition));
   }
 
   addRoute(group: string, partition: number): void {
@@ -233,7 +242,10 @@ export class FakeCluster {
           const leader = this.leaders[shard - 10] ?? this.metaLeader;
           return leader === 0 ? undefined : { node: node(leader), term: 3 };
         },
-        onChange: () => undefined,
+        onChange: (listener) => {
+          this.leaderListeners.add(listener);
+          return () => this.leaderListeners.delete(listener);
+        },
       },
       partitions: {
         get: (shard) =>
@@ -264,6 +276,7 @@ export class FakeCluster {
     this.handlers.set(id, own);
     return {
       call: async (to, kind, parts, deadline) => {
+        if (this.frozen) return new Promise(() => {});
         const handler = this.handlers.get(to)?.get(kind);
         if (handler === undefined) throw new RefusalError('PEER_UNREACHABLE', `node ${to} can't be reached`);
         return Buffer.concat(await handler(id, Buffer.concat(parts), deadline));

@@ -232,6 +232,30 @@ describe('OrderedProduce', () => {
     expect(answer.partitionResponses).toMatchObject([{ messages: 3, baseOffset: 40, timestampMs: 5 }]);
   });
 
+  test('does not wait for a leader that is silent and leads no more: what it did is unknown', async () => {
+    const cluster = new FakeCluster(2, 2);
+    cluster.addRoute('a', 0);
+    cluster.addRoute('b', 1);
+    cluster.frozen = true;
+    const answering = send(
+      cluster,
+      request([
+        ['a', '1'],
+        ['b', '1'],
+      ]),
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    cluster.lead(0, 1);
+    expect(cluster.leaderListeners.size).toBe(1);
+    cluster.lead(1, 0);
+    const answer = await answering;
+    expect(answer.statuses).toEqual([0, 3]);
+    expect(answer.partitionErrors).toMatchObject([
+      { code: 'NOT_COMMITTED', notApplied: false, partition: 1 },
+    ]);
+    expect(cluster.leaderListeners.size).toBe(0);
+  });
+
   test('refuses a group with two runs, known or new', async () => {
     const cluster = new FakeCluster(1, 1);
     const head = { producerId: 9, producerEpoch: 1, runLengths: [1, 1, 1], runSequences: [1, 1, 2] };

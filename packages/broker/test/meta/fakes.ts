@@ -55,13 +55,14 @@ export async function settle(): Promise<void> {
 /** Leaders as the test says. */
 export class FakeLeaders implements LeaderDirectory {
   readonly #leaders = new Map<ShardId, { node: NodeId; term: number }>();
-  readonly #listeners: ((shard: ShardId) => void)[] = [];
+  readonly #listeners = new Set<(shard: ShardId) => void>();
 
   leader(shard: ShardId): { node: NodeId; term: number } | undefined {
     return this.#leaders.get(shard);
   }
-  onChange(listener: (shard: ShardId) => void): void {
-    this.#listeners.push(listener);
+  onChange(listener: (shard: ShardId) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
   set(shard: ShardId, node: number | null): void {
     const term = (this.#leaders.get(shard)?.term ?? 0) + 1;
