@@ -1,7 +1,7 @@
 /** What clients may ask of the cluster: topics and producer ids. */
 import type { Clock } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
-import type { Admin, LeaderDirectory, MetaView, TopicId, TopicView } from '../contracts.ts';
+import type { Admin, LeaderDirectory, MetaView, TopicId, TopicView, WriterView } from '../contracts.ts';
 import { before, pause, Waiters } from './deadline.ts';
 import { type MetaCommand, type MetaResult, PARTITIONS_MAX } from './model.ts';
 
@@ -89,6 +89,15 @@ export class MetaAdmin implements Admin {
     const id = this.#nextProducer;
     this.#nextProducer += 1;
     return id;
+  }
+
+  /** The next epoch of a named producer; a repetition of a request whose outcome is unknown takes another one, which harms nothing. */
+  async openWriter(name: string, deadline: number): Promise<WriterView> {
+    const { submit, token } = this.#options;
+    const answer = await submit({ type: 'openWriter', name, token: token() }, deadline);
+    if (answer.type !== 'writer')
+      throw new RefusalError('INTERNAL', `openWriter was answered ${answer.type}`);
+    return { producerId: answer.producerId, epoch: answer.epoch };
   }
 
   async #reserve(deadline: number): Promise<void> {

@@ -92,6 +92,8 @@ function decodeOperationFields(type: string, from: Fields): MetaCommand {
       return { type, operation: whole(from, 'operation'), time: whole(from, 'time') };
     case 'reserveProducerIds':
       return { type, count: whole(from, 'count') };
+    case 'openWriter':
+      return { type, name: text(from, 'name'), token: text(from, 'token') };
     case 'raiseFeatureLevel':
       return { type, level: whole(from, 'level') };
     case 'replaceReplicas':

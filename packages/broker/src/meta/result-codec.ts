@@ -34,6 +34,8 @@ function decodeResult(from: Fields): MetaResult {
       return { type, topic: whole(from, 'topic') as TopicId };
     case 'producerIds':
       return { type, first: whole(from, 'first'), count: whole(from, 'count') };
+    case 'writer':
+      return { type, producerId: whole(from, 'producerId'), epoch: whole(from, 'epoch') };
     case 'replica':
       return {
         type,
