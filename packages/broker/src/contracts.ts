@@ -137,6 +137,12 @@ export interface WriterView {
   readonly epoch: number;
 }
 
+/** What became of an opening. */
+export interface OpenedWriter extends WriterView {
+  /** False: the newest instance is another one, with this epoch. */
+  readonly opened: boolean;
+}
+
 /** The local replica of the meta state, read only. */
 export interface MetaView {
   readonly clusterId: string;
@@ -265,6 +271,9 @@ export interface Admin {
   deleteTopic(name: string, deadline: number): Promise<void>;
   /** Allocates producer ids; they are given out from blocks reserved in meta. */
   producerId(deadline: number): Promise<number>;
-  /** Opens the next instance of a named producer. */
-  openWriter(name: string, deadline: number): Promise<WriterView>;
+  /** Opens an instance of a named producer, if `previousEpoch` is the newest; the same instance again finds its epoch. */
+  openWriter(
+    request: { readonly name: string; readonly instance: string; readonly previousEpoch: number },
+    deadline: number,
+  ): Promise<OpenedWriter>;
 }

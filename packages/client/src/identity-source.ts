@@ -1,7 +1,9 @@
+import { RefusalError } from '@seriatim/protocol';
 import type { Cluster } from './cluster.ts';
 import { type SeriatimError, toSeriatimError } from './error.ts';
 import { Features } from './features.ts';
 import type { ProducerIdentity } from './lane.ts';
+import type { ClientClock } from './ports.ts';
 
 /** Not idempotent: the broker keeps no sequence of these messages. */
 const ANONYMOUS: ProducerIdentity = { producerId: 0, epoch: 0 };
@@ -24,6 +26,9 @@ export class IdentitySource {
   readonly features: Features;
   readonly #cluster: Cluster;
   readonly #options: IdentityOptions;
+  /** Tells this opening of the name from all others, so that a repetition takes no further epoch. */
+  readonly #instance: string;
+  #newestEpoch = 0;
   #current: ProducerIdentity | null = null;
   #asking = false;
   #waiting: (() => void)[] = [];
@@ -33,6 +38,7 @@ export class IdentitySource {
   constructor(cluster: Cluster, options: IdentityOptions) {
     this.#cluster = cluster;
     this.#options = options;
+    this.#instance = randomWord(cluster.clock);
     this.features = new Features(cluster);
   }
 
@@ -40,13 +46,15 @@ export class IdentitySource {
     return this.#current;
   }
 
-  /** The identity, when there is one; rejects with why there is none. */
-  async whenKnown(): Promise<ProducerIdentity> {
+  /** The identity, when there is one; rejects with why there is none at `deadline` (monotonic milliseconds), or never will be. */
+  async whenKnown(deadline: number): Promise<ProducerIdentity> {
     while (this.#current === null) {
       const settled = new Promise<void>((resolve) => this.#waiting.push(resolve));
       this.want(null);
       await settled;
-      if (this.#current === null && this.error !== null) throw this.error;
+      if (this.#current !== null) break;
+      const over = this.#cluster.closed || this.#cluster.clock.now() >= deadline;
+      if (this.error !== null && (over || !this.error.retryable)) throw this.error;
     }
     return this.#current;
   }
@@ -106,13 +114,26 @@ export class IdentitySource {
     });
   }
 
-  /** The next epoch of the name; partitions that could not be fenced now are when the first of their groups is asked for. */
+  /** Takes over from whichever instance is the newest; partitions that could not be fenced now are when their first group is asked for. */
   async #open(producerName: string): Promise<ProducerIdentity> {
     const limits = { timeoutMilliseconds: ROUND_MILLISECONDS };
-    const request = { topic: this.#options.topic() ?? '', producerName, epoch: 0, producerId: 0, groups: [] };
-    const { producerId, epoch } = await this.#cluster.retrying('OpenWriter', limits, ({ connection }) =>
-      connection.call('OpenWriter', request, ROUND_MILLISECONDS),
-    );
-    return { producerId, epoch };
+    const { topic } = this.#options;
+    const question = { producerName, epoch: 0, producerId: 0, groups: [], instance: this.#instance };
+    return this.#cluster.retrying('OpenWriter', limits, async ({ connection }) => {
+      const request = { ...question, topic: topic() ?? '', previousEpoch: this.#newestEpoch };
+      const { producerId, epoch, opened } = await connection.call('OpenWriter', request, ROUND_MILLISECONDS);
+      if (opened) return { producerId, epoch };
+      this.#newestEpoch = epoch;
+      throw new RefusalError(
+        'NOT_READY',
+        `epoch ${epoch} of producer "${producerName}" was opened meanwhile`,
+      );
+    });
   }
+}
+
+/** A word that no other process has. */
+function randomWord(clock: ClientClock): string {
+  const parts = [0, 1, 2, 3].map(() => Math.floor(clock.random() * 0x1_0000_0000));
+  return parts.map((part) => part.toString(16).padStart(8, '0')).join('');
 }

@@ -84,11 +84,13 @@ export class LaneOpener {
     groups: readonly string[],
     timeoutMilliseconds: number,
   ): Promise<GroupPosition[]> {
-    const identity = await this.#identities.whenKnown();
+    const { clock } = this.#cluster;
+    const deadline = clock.now() + timeoutMilliseconds;
+    const identity = await this.#identities.whenKnown(deadline);
     const positions: GroupPosition[] = [];
     for (let at = 0; at < groups.length; at += GROUPS_MAX) {
       const asked = groups.slice(at, at + GROUPS_MAX);
-      const answer = await this.#ask(topic, identity, asked, timeoutMilliseconds, true);
+      const answer = await this.#ask(topic, identity, asked, Math.max(1, deadline - clock.now()), true);
       positions.push(...asked.map((group, index) => positionOf(answer, group, index)));
     }
     return positions;
@@ -160,7 +162,8 @@ export class LaneOpener {
     timeoutMilliseconds: number,
     strict: boolean,
   ): Promise<OpenWriterResponse> {
-    const request = { topic, producerName: this.#producerName, producerId, epoch, groups };
+    const writer = { producerName: this.#producerName, producerId, epoch, instance: '', previousEpoch: 0 };
+    const request = { ...writer, topic, groups };
     const limits = { timeoutMilliseconds };
     const fence = this.#fenced.has(topic) ? [] : [{ ...request, groups: [] }];
     let last: OpenWriterResponse | null = null;

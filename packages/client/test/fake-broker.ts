@@ -70,7 +70,10 @@ export class FakeBroker {
   initProducerCalls = 0;
   /** What GetCapabilities answers. */
   requestTypes: readonly number[] = SUPPORTED_REQUEST_TYPES;
-  readonly named = new Map<string, { readonly producerId: number; readonly epoch: number }>();
+  readonly named = new Map<
+    string,
+    { readonly producerId: number; readonly epoch: number; readonly instance: string }
+  >();
   readonly openings: OpenWriterRequest[] = [];
   /** Behind gRPC, ListTopics is never answered. */
   stalled = false;
@@ -117,16 +120,26 @@ export class FakeBroker {
 
   openWriter(request: OpenWriterRequest): OpenWriterResponse {
     this.openings.push(request);
-    const { producerName, groups } = request;
+    const { producerName, groups, instance } = request;
     const topic = this.topic(request.topic);
-    const known = this.named.get(producerName) ?? { producerId: ++this.#producers, epoch: 0 };
+    const known = this.named.get(producerName) ?? { producerId: ++this.#producers, epoch: 0, instance: '' };
+    const nothing = {
+      partitions: [],
+      partitionErrors: [],
+      lastProducerSequences: [],
+      lastGroupSequences: [],
+    };
+    if (request.epoch === 0 && known.instance !== instance && known.epoch !== request.previousEpoch) {
+      return { ...nothing, producerId: known.producerId, epoch: known.epoch, opened: false };
+    }
     if (request.epoch !== 0 && request.epoch < known.epoch) {
       throw new RefusalError('PRODUCER_FENCED', `epoch ${known.epoch} was opened`);
     }
-    const writer = {
-      producerId: known.producerId,
-      epoch: request.epoch === 0 ? known.epoch + 1 : known.epoch,
-    };
+    const opens = request.epoch === 0 && known.instance !== instance;
+    const { producerId } = known;
+    const writer = opens
+      ? { producerId, epoch: known.epoch + 1, instance }
+      : { producerId, epoch: known.epoch, instance: known.instance };
     this.named.set(producerName, writer);
     const states = groups.map((group) => this.#groupState(topic, group));
     const leaderless = (partition: number): boolean => (topic.partitions[partition]?.leader ?? -1) < 0;
@@ -139,7 +152,9 @@ export class FakeBroker {
       leaderAddress: '',
     };
     return {
-      ...writer,
+      producerId,
+      epoch: writer.epoch,
+      opened: true,
       partitionErrors: lost.length === 0 ? [] : [{ ...error, messageIndexes: lost }],
       partitions: states.map(({ partition }) => partition),
       lastProducerSequences: states.map(({ writers }) => writers.get(writer.producerId)?.last ?? 0),

@@ -100,6 +100,8 @@ export interface OpenWriterRequest {
   readonly epoch: number;
   readonly producerId: number;
   readonly groups: readonly string[];
+  readonly instance: string;
+  readonly previousEpoch: number;
 }
 export interface OpenWriterResponse {
   readonly producerId: number;
@@ -108,6 +110,7 @@ export interface OpenWriterResponse {
   readonly partitions: readonly number[];
   readonly lastProducerSequences: readonly number[];
   readonly lastGroupSequences: readonly number[];
+  readonly opened: boolean;
 }
 
 export interface ProduceResponse {

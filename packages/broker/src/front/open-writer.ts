@@ -8,14 +8,15 @@ import {
   type PartitionError,
   PRODUCER_NAME_BYTES_MAX,
   RefusalError,
+  WRITER_INSTANCE_BYTES_MAX,
 } from '@seriatim/protocol';
 import {
+  type OpenedWriter,
   type PartitionView,
   REQUEST_OPEN_WRITER,
   type TopicView,
   type WriterOpening,
   type WriterPosition,
-  type WriterView,
 } from '../contracts.ts';
 import {
   decodeWriterOpening,
@@ -25,6 +26,8 @@ import {
 } from '../partition/index.ts';
 import { leaderAddress, readyTopic } from './look-up.ts';
 import type { FrontPorts } from './ports.ts';
+
+const NOTHING = { partitionErrors: [], partitions: [], lastProducerSequences: [], lastGroupSequences: [] };
 
 /** Groups of one partition: their indexes in the request. */
 interface Asked {
@@ -49,7 +52,8 @@ export async function openWriter(
 ): Promise<OpenWriterResponse> {
   const topic = readyTopic(ports.view, request.topic);
   const names = checked(ports, request);
-  const writer = await instance(ports, request, deadline);
+  const { opened, ...writer } = await instance(ports, request, deadline);
+  if (!opened) return { ...NOTHING, ...writer, opened };
   const asked = await askedOf(ports, topic, names, deadline);
   // An opening, and a topic that the producer comes to, fence everywhere; a question for groups only where they are.
   const everywhere = request.epoch === 0 || names.length === 0;
@@ -57,6 +61,7 @@ export async function openWriter(
   const zeros = (): number[] => names.map(() => 0);
   const answer = {
     ...writer,
+    opened,
     partitionErrors: [] as PartitionError[],
     partitions: zeros(),
     lastProducerSequences: zeros(),
@@ -79,7 +84,7 @@ export async function openWriter(
 }
 
 function checked(ports: FrontPorts, request: OpenWriterRequest): readonly Buffer[] {
-  const { producerName, epoch, producerId, groups } = request;
+  const { producerName, epoch, producerId, groups, instance: word } = request;
   const nameBytes = Buffer.byteLength(producerName);
   if (nameBytes === 0 || nameBytes > PRODUCER_NAME_BYTES_MAX) {
     throw new RefusalError(
@@ -89,6 +94,11 @@ function checked(ports: FrontPorts, request: OpenWriterRequest): readonly Buffer
   }
   if ((epoch === 0) !== (producerId === 0)) {
     const message = `epoch ${epoch} with producer_id ${producerId}: both are 0 to open, and as answered afterwards`;
+    throw new RefusalError('INVALID_REQUEST', message);
+  }
+  const wordBytes = Buffer.byteLength(word);
+  if (epoch === 0 && (wordBytes === 0 || wordBytes > WRITER_INSTANCE_BYTES_MAX)) {
+    const message = `instance has ${wordBytes} bytes; an opening needs 1 to ${WRITER_INSTANCE_BYTES_MAX}`;
     throw new RefusalError('INVALID_REQUEST', message);
   }
   if (groups.length > OPEN_WRITER_GROUPS_MAX) {
@@ -109,21 +119,23 @@ async function instance(
   ports: FrontPorts,
   request: OpenWriterRequest,
   deadline: number,
-): Promise<WriterView> {
-  const { producerName, epoch, producerId } = request;
-  if (epoch === 0) return ports.admin.openWriter(producerName, deadline);
-  const newest = ports.view.writer(producerName);
+): Promise<OpenedWriter> {
+  const { producerName: name, epoch, producerId, previousEpoch } = request;
+  if (epoch === 0) {
+    return ports.admin.openWriter({ name, previousEpoch, instance: request.instance }, deadline);
+  }
+  const newest = ports.view.writer(name);
   if (newest !== undefined && newest.producerId !== producerId) {
-    const message = `producer "${producerName}" has id ${newest.producerId}, the request's is ${producerId}`;
+    const message = `producer "${name}" has id ${newest.producerId}, the request's is ${producerId}`;
     throw new RefusalError('INVALID_REQUEST', message);
   }
   if (newest !== undefined && newest.epoch > epoch) {
     throw new RefusalError(
       'PRODUCER_FENCED',
-      `producer "${producerName}" was opened with epoch ${newest.epoch}, the request's is ${epoch}: another instance took over`,
+      `producer "${name}" was opened with epoch ${newest.epoch}, the request's is ${epoch}: another instance took over`,
     );
   }
-  return { producerId, epoch };
+  return { producerId, epoch, opened: true };
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What clients may ask of the cluster: topics and producer ids. */
 import type { Clock } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
-import type { Admin, LeaderDirectory, MetaView, TopicId, TopicView, WriterView } from '../contracts.ts';
+import type { Admin, LeaderDirectory, MetaView, OpenedWriter, TopicId, TopicView } from '../contracts.ts';
 import { before, pause, Waiters } from './deadline.ts';
 import { type MetaCommand, type MetaResult, PARTITIONS_MAX } from './model.ts';
 
@@ -91,13 +91,12 @@ export class MetaAdmin implements Admin {
     return id;
   }
 
-  /** The next epoch of a named producer; a repetition of a request whose outcome is unknown takes another one, which harms nothing. */
-  async openWriter(name: string, deadline: number): Promise<WriterView> {
-    const { submit, token } = this.#options;
-    const answer = await submit({ type: 'openWriter', name, token: token() }, deadline);
+  /** The next epoch of a named producer, if `previousEpoch` is the newest. */
+  async openWriter(request: Parameters<Admin['openWriter']>[0], deadline: number): Promise<OpenedWriter> {
+    const answer = await this.#options.submit({ type: 'openWriter', ...request }, deadline);
     if (answer.type !== 'writer')
       throw new RefusalError('INTERNAL', `openWriter was answered ${answer.type}`);
-    return { producerId: answer.producerId, epoch: answer.epoch };
+    return { producerId: answer.producerId, epoch: answer.epoch, opened: answer.opened };
   }
 
   async #reserve(deadline: number): Promise<void> {

@@ -93,7 +93,12 @@ function decodeOperationFields(type: string, from: Fields): MetaCommand {
     case 'reserveProducerIds':
       return { type, count: whole(from, 'count') };
     case 'openWriter':
-      return { type, name: text(from, 'name'), token: text(from, 'token') };
+      return {
+        type,
+        name: text(from, 'name'),
+        instance: text(from, 'instance'),
+        previousEpoch: whole(from, 'previousEpoch'),
+      };
     case 'raiseFeatureLevel':
       return { type, level: whole(from, 'level') };
     case 'replaceReplicas':

@@ -116,7 +116,7 @@ function readWriter(tables: MetaTables, value: unknown): void {
   tables.writers.set(text(from, 'name'), {
     producerId: whole(from, 'producerId'),
     epoch: whole(from, 'epoch'),
-    token: text(from, 'token'),
+    instance: text(from, 'instance'),
   });
 }
 

@@ -51,8 +51,8 @@ export interface TopicRecord extends TopicView {
 
 /** A named producer: the same id for ever, and the epoch of its newest instance. */
 export interface WriterRecord extends WriterView {
-  /** Random word of the request that opened the newest instance: the same request sent again takes no further epoch. */
-  readonly token: string;
+  /** The word of the newest instance: its opening sent again takes no further epoch. */
+  readonly instance: string;
 }
 
 /** One replica that a {@link ReplaceReplicasOperation} replaces. */
@@ -121,7 +121,12 @@ export type MetaCommand =
   | { readonly type: 'deleteTopic'; readonly name: string; readonly token: string; readonly time: number }
   | { readonly type: 'endOperation'; readonly operation: number; readonly time: number }
   | { readonly type: 'reserveProducerIds'; readonly count: number }
-  | { readonly type: 'openWriter'; readonly name: string; readonly token: string }
+  | {
+      readonly type: 'openWriter';
+      readonly name: string;
+      readonly instance: string;
+      readonly previousEpoch: number;
+    }
   | { readonly type: 'raiseFeatureLevel'; readonly level: number }
   | {
       readonly type: 'replaceReplicas';
@@ -143,7 +148,8 @@ export type MetaResult =
   | { readonly type: 'done' }
   | { readonly type: 'topic'; readonly topic: TopicId }
   | { readonly type: 'producerIds'; readonly first: number; readonly count: number }
-  | ({ readonly type: 'writer' } & WriterView)
+  /** `opened`: false when the newest epoch is another one than the command names. */
+  | ({ readonly type: 'writer'; readonly opened: boolean } & WriterView)
   /** The node's new replica of the meta shard, and where all its replicas are. */
   | {
       readonly type: 'replica';

@@ -4,10 +4,12 @@ import type { Clock, NodeId, Shard, ShardId } from '@seriatim/multiraft';
 import { DEFAULT_LIMITS, type ProduceLimits, RefusalError } from '@seriatim/protocol';
 import type { ReplicaId } from '@seriatim/raft';
 import type {
+  Admin,
   AppendAnswer,
   AppendBatch,
   MetaView,
   Offset,
+  OpenedWriter,
   Partition,
   PeerCalls,
   RecordStretch,
@@ -238,7 +240,7 @@ export class FakeCluster {
         },
         deleteTopic: async () => undefined,
         producerId: async () => 77,
-        openWriter: async (name) => this.#open(name),
+        openWriter: async (request) => this.#open(request),
       },
       leaders: {
         leader: (shard) => {
@@ -259,11 +261,12 @@ export class FakeCluster {
     };
   }
 
-  #open(name: string): { readonly producerId: number; readonly epoch: number } {
+  #open({ name, previousEpoch }: Parameters<Admin['openWriter']>[0]): OpenedWriter {
     const known = this.writers.get(name) ?? { producerId: 500 + this.writers.size, epoch: 0 };
+    if (known.epoch !== previousEpoch) return { ...known, opened: false };
     const next = { producerId: known.producerId, epoch: known.epoch + 1 };
     this.writers.set(name, next);
-    return next;
+    return { ...next, opened: true };
   }
 
   async #assign(groups: readonly Uint8Array[], deadline: number): Promise<void> {

@@ -2,14 +2,17 @@ import { RefusalError } from '@seriatim/protocol';
 import { describe, expect, it } from 'vitest';
 import { FakeCluster } from './fakes.ts';
 
-const asking = { topic: 'orders', producerName: 'billing', epoch: 0, producerId: 0, groups: [] as string[] };
+const opening = { topic: 'orders', producerName: 'billing', epoch: 0, producerId: 0 };
+const asking = { ...opening, groups: [] as string[], instance: 'one', previousEpoch: 0 };
 
 describe('FrontDoor.openWriter', () => {
   it('takes the next epoch of the name and fences every partition, also those that other nodes lead', async () => {
     const cluster = new FakeCluster(4, 2);
     const first = await cluster.door.openWriter(asking, cluster.deadline());
     expect(first).toMatchObject({ producerId: 500, epoch: 1, partitionErrors: [] });
-    const second = await cluster.door.openWriter(asking, cluster.deadline());
+    const late = await cluster.door.openWriter(asking, cluster.deadline());
+    expect(late).toMatchObject({ epoch: 1, opened: false });
+    const second = await cluster.door.openWriter({ ...asking, previousEpoch: 1 }, cluster.deadline());
     expect(second).toMatchObject({ producerId: 500, epoch: 2 });
     for (const partition of cluster.partitions) {
       expect(partition.openings.map(({ epoch }) => epoch)).toEqual([1, 2]);
@@ -63,7 +66,7 @@ describe('FrontDoor.openWriter', () => {
   it('refuses an older instance, whether meta or a partition knows of the newer one', async () => {
     const cluster = new FakeCluster(2, 1);
     const { producerId, epoch } = await cluster.door.openWriter(asking, cluster.deadline());
-    await cluster.door.openWriter(asking, cluster.deadline());
+    await cluster.door.openWriter({ ...asking, previousEpoch: 1 }, cluster.deadline());
     const older = { ...asking, producerId, epoch };
     await expect(cluster.door.openWriter(older, cluster.deadline())).rejects.toMatchObject({
       code: 'PRODUCER_FENCED',
@@ -87,6 +90,8 @@ describe('FrontDoor.openWriter', () => {
         .catch((error: RefusalError) => error.code);
     expect(await refused({ producerName: '' })).toBe('INVALID_PRODUCER_NAME');
     expect(await refused({ producerName: 'x'.repeat(257) })).toBe('INVALID_PRODUCER_NAME');
+    expect(await refused({ instance: '' })).toBe('INVALID_REQUEST');
+    expect(await refused({ instance: 'x'.repeat(65) })).toBe('INVALID_REQUEST');
     expect(await refused({ epoch: 3 })).toBe('INVALID_REQUEST');
     expect(await refused({ groups: [''] })).toBe('INVALID_GROUP');
     expect(await refused({ groups: new Array(4097).fill('g') })).toBe('BATCH_TOO_LARGE');
