@@ -127,7 +127,10 @@ export class CutTransport implements BrokerTransport {
         return;
       }
       this.#scheduler.after(random.between(...WAY), 'frame', target.process, () => arrive(target, timeout));
-      // A node that dies takes its connections with it.
+      // The connection may break while the broker is at work, and a node that dies takes its connections with it.
+      if (random.chance(cuts.answer / 2)) {
+        this.#scheduler.after(random.between(2, 80), 'frame', this.#process, lost);
+      }
       this.#watch(target, lost);
     });
   }
@@ -138,7 +141,9 @@ export class CutTransport implements BrokerTransport {
     cuts: Cuts,
     timeout: number,
   ): void {
-    const delay = this.#random.next() ** 3 * cuts.lateMillisecondsMax;
+    // Most come while it still matters who was first; some when everybody has forgotten them.
+    const max = this.#random.pick([40, 40, 2000, 60_000, cuts.lateMillisecondsMax]);
+    const delay = this.#random.next() * Math.min(max, cuts.lateMillisecondsMax);
     this.#scheduler.after(delay, 'world', null, () => {
       const to = broker();
       if (to === undefined) return;

@@ -11,10 +11,12 @@ import type { EventOwner, Scheduler } from '../simulation/scheduler.ts';
 const NOTHING = new Uint8Array(0);
 /** Milliseconds from a proposal to its commit, from a commit to a follower's apply, and until a replaced leader hears of it. */
 const COMMIT = [1, 8] as const;
+/** A disk that stalls: a retry may come before the commit of what it repeats. */
+const SLOW_COMMIT = [8, 400] as const;
 const APPLY = [0, 12] as const;
 const HEARD = [0, 60] as const;
 /** Applied entries between two images of a shard. */
-const IMAGE_EVERY = 64;
+const IMAGE_EVERY = 12;
 
 /** See the head of this file. */
 export class ReplicatedLog {
@@ -105,7 +107,8 @@ export class ReplicatedLog {
   commitSoon(): void {
     const { term } = this;
     const last = this.entries.length;
-    this.scheduler.after(this.random.between(...COMMIT), 'frame', null, () => {
+    const delay = this.random.chance(0.15) ? SLOW_COMMIT : COMMIT;
+    this.scheduler.after(this.random.between(...delay), 'frame', null, () => {
       if (this.term !== term || this.leader === null || this.leader.owner.dead) return;
       if (!this.hasQuorum || this.leader.owner.paused) {
         this.commitSoon();

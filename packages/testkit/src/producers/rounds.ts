@@ -76,7 +76,7 @@ export class Rounds {
       lateMillisecondsMax: GROUP_TTL_MILLISECONDS / 2,
     };
     const work = random.chance(0.12)
-      ? this.#takeOver()
+      ? this.#takeOvers()
       : random.chance(0.15)
         ? this.#contend()
         : this.#send(random.chance(0.25) ? this.#named : random.pick(this.#plain));
@@ -99,7 +99,7 @@ export class Rounds {
   async #disturb(): Promise<void> {
     const random = this.#random;
     for (let left = random.below(4); left > 0; left -= 1) {
-      await this.#sleep(random.exponential(30));
+      await this.#sleep(random.exponential(random.chance(0.5) ? 6 : 40));
       const dice = random.next();
       if (dice < 0.5) this.#brokers.changeLeader();
       else if (dice < 0.75) this.#brokers.restart();
@@ -145,6 +145,15 @@ export class Rounds {
     if (!allowed) this.faults.push(`${group}/${id}: ${error.code} (${error.outcome}): ${error.message}`);
   }
 
+  /** Often one after the other: then what was on its way to open the one before arrives behind the next. */
+  async #takeOvers(): Promise<void> {
+    const { cuts } = this;
+    do {
+      this.cuts = { ...cuts, request: 0.5, late: 1 };
+      await this.#takeOver();
+    } while (this.#random.chance(0.5));
+  }
+
   /** The named producer's process stands still in the middle of its work, and another one goes on in its place. */
   async #takeOver(): Promise<void> {
     const random = this.#random;
@@ -155,9 +164,12 @@ export class Rounds {
       { length: 1 + random.below(3) },
       (_, at) => `g${(random.below(GROUPS) + at) % GROUPS}`,
     );
+    if (random.chance(0.5)) groups.push(`new${this.#instance}`);
     for (const group of groups) this.#overtaken.push(this.#sendOne(old, group, true));
     await this.#sleep(random.exponential(4));
-    old.process.pause(random.chance(0.5) ? random.exponential(20) : random.exponential(5000));
+    // It stands still, or it knows nothing and goes on while the other one takes its place.
+    if (random.chance(0.5)) old.process.pause(random.exponential(random.chance(0.5) ? 20 : 5000));
+    else void this.#goOn(old, groups);
     this.#instance += 1;
     const instance = this.#instance;
     const next = this.#newClient(`${NAME}-${instance}`, NAME);
@@ -172,7 +184,16 @@ export class Rounds {
     if (random.chance(0.5)) {
       for (const group of asked) this.#overtaken.push(this.#sendOne(old, group, true));
     }
-    await Promise.all(asked.map((group) => this.#sendOne(next, group, false)));
+    const written = asked.filter(() => random.chance(0.6));
+    await Promise.all(written.map((group) => this.#sendOne(next, group, false)));
+  }
+
+  /** Sends what it has, one message every few milliseconds. */
+  async #goOn(client: Client, groups: readonly string[]): Promise<void> {
+    for (let left = 12; left > 0; left -= 1) {
+      this.#overtaken.push(this.#sendOne(client, this.#random.pick(groups), true));
+      await this.#sleep(this.#random.exponential(3));
+    }
   }
 
   /** Two writers expect the same sequence: one wins, the other is told. */
