@@ -107,8 +107,8 @@ export class ReplicatedLog {
   commitSoon(): void {
     const { term } = this;
     const last = this.entries.length;
-    const delay = this.random.chance(0.15) ? SLOW_COMMIT : COMMIT;
-    this.scheduler.after(this.random.between(...delay), 'frame', null, () => {
+    const [least, most] = this.random.chance(0.15) ? SLOW_COMMIT : COMMIT;
+    this.scheduler.after(this.random.between(least, most), 'frame', null, () => {
       if (this.term !== term || this.leader === null || this.leader.owner.dead) return;
       if (!this.hasQuorum || this.leader.owner.paused) {
         this.commitSoon();
