@@ -24,7 +24,7 @@ export class ReplicatedLog {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly entries: Entry[] = [];
-  readonly replicas = new Map<ReplicaId, LogReplica>();
+  readonly replicas: Map<ReplicaId, LogReplica> = new Map();
   committed = 0;
   term = 0;
   leader: LogReplica | null = null;
