@@ -51,8 +51,8 @@ export function isRetryable(code: string): boolean {
 }
 
 /**
- * A message before this one, in the same group, failed for good: this one was not sent. `cause` is that failure. The group takes messages
- * again after {@link OrderedProducer.resumeGroup}; what is sent to it before fails like this.
+ * A message before this one, in the same group, failed: this one was not sent. `cause` is that failure. If it was final (not a deadline, a signal
+ * or a SEQUENCE_CONFLICT), the group is halted: it takes messages again after `resumeGroup`, and what is sent to it before fails like this.
  */
 export class GroupHaltedError extends SeriatimError {
   constructor(cause: SeriatimError) {

@@ -141,7 +141,7 @@ export class OrderedProducer {
     return this.#dispatcher.resume(topic, group);
   }
 
-  /** Messages that it holds: under way, gathered or waiting. */
+  /** Messages that it holds, under way or waiting; what still lingers is not counted. */
   get pendingMessages(): number {
     return this.#dispatcher.calls.messages;
   }
