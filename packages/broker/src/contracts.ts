@@ -30,6 +30,8 @@ export interface AppendBatch {
   readonly count: number[];
   /** Producer's sequence of the first message; 0 when not idempotent. */
   readonly producerSequence: number[];
+  /** Group sequence that the run's first message must get; 0, or no column: any. Only with a producer. */
+  readonly expectedSequence?: readonly number[] | undefined;
   /** CRC-32 of the run's bytes in `body`. */
   readonly checksum: number[];
   /** End of the run in `body`; it starts where the one before ends. */
@@ -42,6 +44,15 @@ export const RUN_DUPLICATE = 1;
 export const RUN_REFUSED = 2;
 export const RUN_UNKNOWN = 3;
 
+/** Why a run was refused, or is unknown. */
+export interface RunError {
+  readonly run: number;
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** Only with SEQUENCE_CONFLICT: the group's last sequence. */
+  readonly currentSequence?: number | undefined;
+}
+
 /** Answer to an {@link AppendBatch}, one row a run. */
 export interface AppendReceipt {
   readonly type: 'receipt';
@@ -50,7 +61,7 @@ export interface AppendReceipt {
   readonly firstOffset: number[];
   readonly firstSequence: number[];
   /** Set for RUN_REFUSED and RUN_UNKNOWN. */
-  readonly errors: readonly { readonly run: number; readonly code: ErrorCode; readonly message: string }[];
+  readonly errors: readonly RunError[];
 }
 /** The whole batch was not taken (`notApplied`) or its fate is not known. */
 export interface AppendRefusal {
@@ -60,6 +71,24 @@ export interface AppendRefusal {
   readonly notApplied: boolean;
 }
 export type AppendAnswer = AppendReceipt | AppendRefusal;
+
+/** Opens, or goes on as, an instance of a named producer in one partition. */
+export interface WriterOpening {
+  readonly shard: ShardId;
+  readonly producerId: number;
+  /** Lower ones are refused from then on. */
+  readonly epoch: number;
+  /** Groups asked for, by UTF-8 name, with the lives of their routes. */
+  readonly groups: readonly { readonly name: Uint8Array; readonly life: number }[];
+}
+
+/** Where a named producer stands in a group. `known`: false when the group has displaced it and can't say. */
+export interface WriterPosition {
+  readonly known: boolean;
+  /** 0: none. */
+  readonly lastProducerSequence: number;
+  readonly lastGroupSequence: number;
+}
 
 /** Where appends go: a partition led here, or a peer that leads it. */
 export interface Appender {
@@ -102,6 +131,18 @@ export interface RouteView {
   readonly epoch: number;
 }
 
+/** A named producer, as its newest instance was opened. */
+export interface WriterView {
+  readonly producerId: number;
+  readonly epoch: number;
+}
+
+/** What became of an opening. */
+export interface OpenedWriter extends WriterView {
+  /** False: the newest instance is another one, with this epoch. */
+  readonly opened: boolean;
+}
+
 /** The local replica of the meta state, read only. */
 export interface MetaView {
   readonly clusterId: string;
@@ -125,6 +166,8 @@ export interface MetaView {
   routeCount(topic: TopicId): number;
   /** Groups per partition of a topic. */
   loads(topic: TopicId): readonly number[];
+  /** The newest instance of a named producer that this replica knows of. */
+  writer(name: string): WriterView | undefined;
   /** Called after each applied stretch that changed nodes, topics or placement. */
   onChange(listener: () => void): void;
 }
@@ -160,12 +203,18 @@ export const REQUEST_META_ADMIN = 3;
 export const REQUEST_PARTITION_STATUS = 4;
 export const REQUEST_GROUP_STATUS = 5;
 export const REQUEST_FETCH = 6;
+export const REQUEST_OPEN_WRITER = 26;
 
 /** A partition's replica on this node. */
 export interface Partition extends Appender {
   readonly shard: Shard;
   readonly topic: TopicId;
   readonly partition: number;
+  /**
+   * Fences lower epochs by a command in the log and then tells where the producer stands, in the order asked. Rejects with a RefusalError
+   * by `deadline`: PRODUCER_FENCED, STALE_ROUTE, NOT_LEADER, OVERLOADED; NOT_COMMITTED with outcome unknown.
+   */
+  openWriter(opening: WriterOpening, deadline: number): Promise<readonly WriterPosition[]>;
   /** First offset not yet readable here (everything below is committed and applied here). */
   readonly highWatermark: Offset;
   /** First offset still stored. */
@@ -223,4 +272,9 @@ export interface Admin {
   deleteTopic(name: string, deadline: number): Promise<void>;
   /** Allocates producer ids; they are given out from blocks reserved in meta. */
   producerId(deadline: number): Promise<number>;
+  /** Opens an instance of a named producer, if `previousEpoch` is the newest; the same instance again finds its epoch. */
+  openWriter(
+    request: { readonly name: string; readonly instance: string; readonly previousEpoch: number },
+    deadline: number,
+  ): Promise<OpenedWriter>;
 }

@@ -1,5 +1,6 @@
 /** The heart of a producer: takes calls into lanes, has requests sent, and settles each run by what was answered. */
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
+import type { EventEmitter } from 'node:events';
 import {
   type DecodedOrderedProduceResponse,
   decodeOrderedProduceResponse,
@@ -11,14 +12,20 @@ import {
 } from '@seriatim/protocol';
 import { CallBook } from './call-book.ts';
 import type { Cluster } from './cluster.ts';
-import { SeriatimError, UnreachableError } from './error.ts';
+import { GroupHaltedError, SeriatimError, UnreachableError } from './error.ts';
+import type { Features } from './features.ts';
 import { IdentitySource } from './identity-source.ts';
-import { type Run, type RunRefusal, type Segment, segmentsOf } from './lane.ts';
-import { abandonLane, failLane, returnRun } from './lane-failure.ts';
+import { type Lane, type Run, type RunRefusal, type Segment, segmentsOf } from './lane.ts';
+import { abandonLane, failLane, failWaiting, returnRun } from './lane-failure.ts';
+import { type GroupPosition, LaneOpener } from './lane-opener.ts';
 import { type LaneQueue, TopicLanes } from './lane-queue.ts';
+import { PlainFallback } from './plain-fallback.ts';
 import type { ProducerConfig } from './producer-config.ts';
+import { haltedChannel, type ProducerEvents, retryChannel } from './producer-events.ts';
 import type { BuiltRequest } from './request-builder.ts';
 import { RequestSender } from './request-sender.ts';
+import { traceRequest } from './request-trace.ts';
+import { copyOf, errorsByMessage, settleRun } from './run-settlement.ts';
 import { judge } from './run-verdict.ts';
 import type { SendCall } from './send-call.ts';
 
@@ -30,13 +37,41 @@ export class Dispatcher {
   readonly #topics = new Map<string, TopicLanes>();
   readonly #identities: IdentitySource;
   readonly #sender: RequestSender;
+  readonly #opener: LaneOpener | null;
+  readonly #plain: PlainFallback | null;
+  readonly #events: EventEmitter<ProducerEvents>;
+  /** Calls that met a halted group, to be answered in a later turn. */
+  #refusedCalls: SendCall[] = [];
+  /** A newer instance of the named producer took over. */
+  fenced: SeriatimError | null = null;
 
-  constructor(cluster: Cluster, config: ProducerConfig) {
+  constructor(cluster: Cluster, config: ProducerConfig, events: EventEmitter<ProducerEvents>) {
+    this.#events = events;
     this.#cluster = cluster;
     this.#config = config;
-    this.#identities = new IdentitySource(cluster, config.idempotent, () => this.#identityArrived());
-    this.#sender = new RequestSender(cluster, config, this.#identities, this.#topics, (request, queues) =>
-      this.#perform(request, queues),
+    const { idempotent, producerName } = config;
+    this.#identities = new IdentitySource(cluster, {
+      idempotent,
+      producerName,
+      topic: () => this.#topics.keys().next().value,
+      onArrival: () => this.#identityArrived(),
+    });
+    this.#opener = producerName === null ? null : this.#newOpener(producerName);
+    const settled = (call: SendCall): void => this.calls.leave(call);
+    this.#plain =
+      config.withoutOrdered === 'plain'
+        ? new PlainFallback(cluster, config.requestBytesTarget, settled)
+        : null;
+    this.#sender = new RequestSender(
+      cluster,
+      config,
+      this.#identities,
+      this.#topics,
+      (request, queues) => this.#perform(request, queues),
+      {
+        open: this.#opener === null ? null : (topic, lane) => this.#opener?.want(topic, lane),
+        expired: (topic, lane) => this.#expire(topic, lane),
+      },
     );
     this.calls = new CallBook(
       config,
@@ -44,6 +79,46 @@ export class Dispatcher {
       (call) => this.#takeIn(call),
       () => this.#abandonLanes(),
     );
+  }
+
+  /** Rejects with why the servers can't be used, where that is known before anything is sent. */
+  get features(): Features {
+    return this.#identities.features;
+  }
+
+  /** Where a named producer stands. */
+  positions(topic: string, groups: readonly string[], timeoutMilliseconds: number): Promise<GroupPosition[]> {
+    if (this.#opener === null) {
+      throw new SeriatimError(
+        'INVALID_ARGUMENT',
+        'the producer has no name: there is nothing it could go on from',
+      );
+    }
+    this.#topic(topic);
+    return this.#opener.positions(topic, groups, timeoutMilliseconds);
+  }
+
+  /** Lets a halted group take messages again. False: it was not halted. */
+  resume(topicName: string, group: string): boolean {
+    const lane = this.#topics.get(topicName)?.lanes.get(group);
+    if (lane === undefined || lane.halted === null) return false;
+    lane.halted = null;
+    this.#events.emit('resumed', { topic: topicName, group });
+    return true;
+  }
+
+  #newOpener(producerName: string): LaneOpener {
+    return new LaneOpener(this.#cluster, this.#identities, producerName, {
+      opened: (topic, lane) => {
+        topic.ready(lane);
+        this.#sender.wake();
+      },
+      refused: (topic, lane, error) => {
+        this.#halt(topic, lane, error);
+        this.#leaveSettled(failWaiting(lane, error));
+      },
+      fenced: (error) => this.#overtaken(error),
+    });
   }
 
   /** The topic has a lane for the group: so its name was checked before. */
@@ -56,21 +131,50 @@ export class Dispatcher {
   }
 
   #takeIn(call: SendCall): void {
+    if (this.#plain !== null && this.features.lacks('ORDERED_PRODUCE')) {
+      void this.#plain.take(call);
+      return;
+    }
     const { groups } = call.order;
     const topic = this.#topic(call.order.topic);
     if (typeof groups === 'string') {
       const lane = topic.lane(groups);
       for (let index = 0; index < call.messages.length; index++) lane.append(call, index);
-      topic.ready(lane);
+      this.#line(topic, lane, call);
     } else {
       for (let index = 0; index < groups.length; index++) {
         const lane = topic.lane((groups[index] as { readonly messageGroup: string }).messageGroup);
         lane.append(call, index);
-        topic.ready(lane);
+        this.#line(topic, lane, call);
       }
     }
-    if (topic.lanes.size > this.#config.lanesMax) this.#identities.want(this.#identities.current);
+    if (topic.lanes.size > this.#config.lanesMax) this.#forgetLanes(topic);
     this.#sender.wake();
+  }
+
+  #line(topic: TopicLanes, lane: Lane, call: SendCall): void {
+    if (lane.halted === null) {
+      topic.ready(lane);
+      return;
+    }
+    failWaiting(lane, lane.halted);
+    // Not now: one that leaves lets others in, which may meet a halted group as well.
+    if (this.#refusedCalls.length === 0) {
+      this.#cluster.clock.soon(() => this.#leaveSettled(new Set(this.#refusedCalls.splice(0))));
+    }
+    if (call.settled) this.#refusedCalls.push(call);
+  }
+
+  /** A named producer asks again where it stands; another one takes a new identity, under which sequences begin again. */
+  #forgetLanes(topic: TopicLanes): void {
+    if (this.#opener === null) this.#identities.want(this.#identities.current);
+    else this.#dropIdle(topic);
+  }
+
+  #dropIdle(topic: TopicLanes): void {
+    for (const [group, lane] of topic.lanes) {
+      if (lane.idle && !lane.queued && lane.halted === null) topic.lanes.delete(group);
+    }
   }
 
   #topic(name: string): TopicLanes {
@@ -84,15 +188,13 @@ export class Dispatcher {
   }
 
   #identityArrived(): void {
-    const { error } = this.#identities;
+    const { error, current } = this.#identities;
+    if (error === null && current !== null && current.producerId > 0) this.#events.emit('identity', current);
     if (error !== null && !error.retryable) this.calls.abandonAll(error);
     // Under a new identity sequences begin again: idle lanes hold nothing worth keeping.
     if (error === null) {
       for (const topic of this.#topics.values()) {
-        if (topic.lanes.size <= this.#config.lanesMax) continue;
-        for (const [group, lane] of topic.lanes) {
-          if (lane.idle && !lane.queued) topic.lanes.delete(group);
-        }
+        if (topic.lanes.size > this.#config.lanesMax) this.#dropIdle(topic);
       }
     }
     if (!(this.calls.empty && this.#identities.current === null)) this.#sender.wake();
@@ -102,9 +204,16 @@ export class Dispatcher {
     const { clock } = this.#cluster;
     const remaining = Math.max(1, request.deadline - clock.now());
     const timeout = Math.min(remaining, this.#config.attemptTimeoutMilliseconds);
+    const traced = traceRequest(request, clock);
     request.link.connection.orderedProduce(request.bytes, timeout).then(
-      (bytes) => this.#answered(request, queues, bytes),
-      (error: unknown) => this.#failed(request, queues, error),
+      (bytes) => {
+        traced?.(null);
+        this.#answered(request, queues, bytes);
+      },
+      (error: unknown) => {
+        traced?.(error);
+        this.#failed(request, queues, error);
+      },
     );
   }
 
@@ -140,32 +249,8 @@ export class Dispatcher {
   }
 
   #settle(topic: TopicLanes, run: Run, response: DecodedOrderedProduceResponse, first: number): void {
-    const { lane } = run;
-    const partition = response.partitions[first] as number;
-    const duplicate = response.statuses[first] === MESSAGE_DUPLICATE;
-    let row = first;
-    for (let segment: Segment | null = run.first; segment !== null; segment = segment.behind) {
-      const { call, head, count } = segment;
-      if (segment.answered) {
-        row += count;
-        continue;
-      }
-      let index = head;
-      for (let step = 0; step < count; step++, row++) {
-        call.stored(
-          index,
-          partition,
-          response.offsets[row] as number,
-          response.sequences[row] as number,
-          duplicate,
-        );
-        index = call.next[index] as number;
-      }
-    }
-    lane.run = null;
-    lane.renewed = false;
-    lane.partition = partition;
-    topic.ready(lane);
+    settleRun(run, response, first);
+    topic.ready(run.lane);
     // Last: a call that leaves lets waiting ones in, perhaps into this lane.
     for (let segment: Segment | null = run.first; segment !== null; segment = segment.behind) {
       if (!segment.answered && segment.call.settled) this.calls.leave(segment.call);
@@ -218,7 +303,7 @@ export class Dispatcher {
     const verdict = judge(run, refusal, this.#config.idempotent);
     run.unknown ||= !refusal.notApplied;
     run.refusal = refusal;
-    if (verdict === 'fail') this.#leaveSettled(failLane(run, refusal));
+    if (verdict === 'fail') this.#fail(topic, run, refusal);
     else if (verdict === 'renew') {
       returnRun(run);
       this.#identities.want(run.identity);
@@ -226,9 +311,55 @@ export class Dispatcher {
       // The request's memory is wanted for others: what is sent again keeps a copy of its own.
       run.bytes ??= copyOf(request.bytes, run);
       topic.queue(lane.partition).failed(refusal);
+      this.#tellRetry(topic, run, refusal);
       this.#dropIfForsaken(run);
     }
     topic.ready(lane);
+  }
+
+  #fail(topic: TopicLanes, run: Run, refusal: RunRefusal): void {
+    const { touched, error } = failLane(run, refusal);
+    // Who expected another sequence asked a question and has its answer; and without sequences there is no order to keep.
+    if (this.#config.idempotent && refusal.code !== 'SEQUENCE_CONFLICT') this.#halt(topic, run.lane, error);
+    this.#leaveSettled(touched);
+    if (refusal.code === 'PRODUCER_FENCED' && this.#opener !== null) this.#overtaken(error);
+  }
+
+  #halt(topic: TopicLanes, lane: Lane, error: SeriatimError): void {
+    lane.halted = new GroupHaltedError(error);
+    const event = { topic: topic.name, group: lane.group, error };
+    this.#events.emit('halted', event);
+    if (haltedChannel.hasSubscribers) haltedChannel.publish(event);
+  }
+
+  #overtaken(error: SeriatimError): void {
+    if (this.fenced !== null) return;
+    this.fenced = error;
+    this.#events.emit('fenced', { error });
+    this.calls.abandonAll(error);
+  }
+
+  #expire(topic: TopicLanes, { run }: Lane): void {
+    if (run === null || run.inFlight) return;
+    const code = run.refusal?.code ?? 'DEADLINE';
+    const limit = this.#config.groupTtlMilliseconds / 2;
+    const message = `${run.refusal?.message ?? 'no answer'}; it is not repeated later than ${limit} ms after its first attempt`;
+    this.#fail(topic, run, { code, message, notApplied: !run.unknown });
+  }
+
+  #tellRetry(topic: TopicLanes, run: Run, { code, message }: RunRefusal): void {
+    if (!retryChannel.hasSubscribers && this.#events.listenerCount('retry') === 0) return;
+    const { lane, attempts } = run;
+    const event = {
+      topic: topic.name,
+      group: lane.group,
+      partition: lane.partition,
+      attempts,
+      code,
+      message,
+    };
+    this.#events.emit('retry', event);
+    retryChannel.publish(event);
   }
 
   /** Nobody waits for the run any more, and it is not stored: so it never will be. */
@@ -250,6 +381,7 @@ export class Dispatcher {
   }
 
   #identityRefusal(): RunRefusal | null {
+    if (this.#opener !== null && this.#opener.refusal !== null) return this.#opener.refusal;
     const { error } = this.#identities;
     if (error === null || !(error instanceof SeriatimError)) return null;
     return { code: error.code, message: error.message, notApplied: true };
@@ -263,19 +395,4 @@ export class Dispatcher {
     await this.#cluster.refresh();
     this.#sender.wake();
   }
-}
-
-const copyOf = (bytes: Buffer, run: Run): Buffer => {
-  const copy = Buffer.allocUnsafe(run.end - run.start);
-  bytes.copy(copy, 0, run.start, run.end);
-  return copy;
-};
-
-const NO_ERRORS: ReadonlyMap<number, PartitionError> = new Map();
-
-function errorsByMessage(errors: readonly PartitionError[]): ReadonlyMap<number, PartitionError> {
-  if (errors.length === 0) return NO_ERRORS;
-  const byMessage = new Map<number, PartitionError>();
-  for (const error of errors) for (const index of error.messageIndexes) byMessage.set(index, error);
-  return byMessage;
 }

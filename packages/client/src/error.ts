@@ -7,6 +7,8 @@ export type SeriatimErrorCode =
   | 'CANCELLED'
   /** The producer, reader or cluster was closed. */
   | 'CLOSED'
+  /** The producer holds as much as it may, see {@link ProducerConfig.whenFull}. */
+  | 'BUFFER_FULL'
   /** A message before this one, in the same group, failed: sending this one would break the group's order. */
   | 'EARLIER_FAILED'
   /** The arguments of a call are wrong. */
@@ -44,8 +46,22 @@ export class SeriatimError extends Error {
 
 /** Whether a code says "try again". Codes of later brokers, unknown here, do not. */
 export function isRetryable(code: string): boolean {
-  if (code === 'EARLIER_FAILED') return true;
+  if (code === 'EARLIER_FAILED' || code === 'BUFFER_FULL') return true;
   return Object.hasOwn(ERRORS, code) && ERRORS[code as ErrorCode].retryable;
+}
+
+/**
+ * A message before this one, in the same group, failed: this one was not sent. `cause` is that failure. If it was final (not a deadline, a signal
+ * or a SEQUENCE_CONFLICT), the group is halted: it takes messages again after `resumeGroup`, and what is sent to it before fails like this.
+ */
+export class GroupHaltedError extends SeriatimError {
+  constructor(cause: SeriatimError) {
+    super('EARLIER_FAILED', `an earlier message of the group failed: ${cause.message}`, {
+      details: cause.details,
+      cause,
+    });
+    this.name = 'GroupHaltedError';
+  }
 }
 
 /** No broker answered: the connection failed, or the time for the attempt was over. */

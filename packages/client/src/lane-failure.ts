@@ -1,19 +1,24 @@
 /** How a lane's messages fail: terminally, by their deadline or signal, or not at all because the run goes on under a new identity. */
-import { SeriatimError, type SeriatimErrorCode } from './error.ts';
+import { GroupHaltedError, SeriatimError, type SeriatimErrorCode } from './error.ts';
 import { type Lane, type Run, type RunRefusal, type Segment, segmentsOf } from './lane.ts';
 import { spoilsIdentity } from './run-verdict.ts';
 import type { SendCall } from './send-call.ts';
 
 /**
  * The run was refused for good. What waits behind it in the lane fails with it: sent now, it would overtake a message that its
- * caller may send again. Gives the calls that lost messages.
+ * caller may send again. Gives the calls that lost messages, and the run's error.
  */
-export function failLane(run: Run, refusal: RunRefusal): ReadonlySet<SendCall> {
+export function failLane(
+  run: Run,
+  refusal: RunRefusal,
+): { readonly touched: ReadonlySet<SendCall>; readonly error: SeriatimError } {
   const { lane } = run;
   const touched = new Set<SendCall>();
+  const { currentSequence } = refusal;
+  const details = { group: lane.group, partition: lane.partition, attempts: run.attempts };
   const error = new SeriatimError(refusal.code as SeriatimErrorCode, refusal.message, {
     outcome: run.unknown ? 'unknown' : 'not-applied',
-    details: { group: lane.group, partition: lane.partition, attempts: run.attempts },
+    details: currentSequence === undefined ? details : { ...details, currentSequence },
   });
   for (const segment of segmentsOf(run)) failSegment(segment, error, touched);
   const behind = lane.takeFrom(() => true);
@@ -23,6 +28,13 @@ export function failLane(run: Run, refusal: RunRefusal): ReadonlySet<SendCall> {
     lane.spoiledIdentity = run.identity;
     lane.identity = null;
   } else lane.nextSequence = run.firstSequence;
+  return { touched, error };
+}
+
+/** Fails all that waits in a lane: it is halted, or it was never begun because its producer may not write to the group. */
+export function failWaiting(lane: Lane, error: SeriatimError): ReadonlySet<SendCall> {
+  const touched = new Set<SendCall>();
+  for (const segment of lane.takeFrom(() => true)) failSegment(segment, error, touched);
   return touched;
 }
 
@@ -76,14 +88,7 @@ export function returnRun(run: Run): void {
 }
 
 function failBehind(segments: readonly Segment[], error: SeriatimError, touched: Set<SendCall>): void {
-  const earlier = new SeriatimError(
-    'EARLIER_FAILED',
-    `an earlier message of the group failed: ${error.message}`,
-    {
-      details: error.details,
-      cause: error,
-    },
-  );
+  const earlier = new GroupHaltedError(error);
   for (const segment of segments) failSegment(segment, earlier, touched);
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Buffer } from 'node:buffer';
 import { encodeGroupField } from '@seriatim/protocol';
+import type { GroupHaltedError } from './error.ts';
 import type { SendCall } from './send-call.ts';
 
 /** A stretch of one call's chain of messages of the lane's group. */
@@ -41,6 +42,10 @@ export interface Run {
   /** An attempt may have stored it. Stays true: a later refusal says nothing of an earlier attempt. */
   unknown: boolean;
   attempts: number;
+  /** Monotonic milliseconds of the first attempt. */
+  firstSentAt: number;
+  /** Group sequence that its first message must get; 0: any. */
+  readonly expected: number;
   /** It is sent in a request of its own, so that its trouble is nobody else's. */
   alone: boolean;
   inFlight: boolean;
@@ -54,6 +59,8 @@ export interface RunRefusal {
   readonly message: string;
   /** This attempt stored nothing, for certain. */
   readonly notApplied: boolean;
+  /** With SEQUENCE_CONFLICT: the group's last sequence. */
+  readonly currentSequence?: number | undefined;
 }
 
 /** A run's segments, for where speed does not count. */
@@ -78,6 +85,8 @@ export class Lane {
   nextSequence = 1;
   /** Under way or waiting to be sent again. */
   run: Run | null = null;
+  /** A message failed for good: what comes is refused with this until the group is resumed. */
+  halted: GroupHaltedError | null = null;
   /** In a ready list, or held by the request that is being built. */
   queued = false;
   first: Segment | null = null;

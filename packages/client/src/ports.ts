@@ -23,6 +23,7 @@ export interface SmallCalls {
   readonly DescribeTopic: [protocol.DescribeTopicRequest, protocol.DescribeTopicResponse];
   readonly DeleteTopic: [protocol.DeleteTopicRequest, protocol.DeleteTopicResponse];
   readonly InitProducer: [protocol.InitProducerRequest, protocol.InitProducerResponse];
+  readonly OpenWriter: [protocol.OpenWriterRequest, protocol.OpenWriterResponse];
   readonly GetRoute: [protocol.GetRouteRequest, protocol.GetRouteResponse];
 }
 

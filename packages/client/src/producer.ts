@@ -1,13 +1,17 @@
 import { Buffer } from 'node:buffer';
+import { EventEmitter } from 'node:events';
 import { encodeGroupField, type MessageContent, messageSize } from '@seriatim/protocol';
 import { Cluster, type ClusterOptions } from './cluster.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { SeriatimError } from './error.ts';
+import { type Gathered, Gatherer, settling } from './gatherer.ts';
+import type { GroupPosition } from './lane-opener.ts';
 import type { OrderedMessage, Receipt } from './message.ts';
-import { DEFAULT_PRODUCER_CONFIG, type ProducerConfig } from './producer-config.ts';
+import { type ProducerConfig, producerConfigOf } from './producer-config.ts';
+import type { ProducerEvents } from './producer-events.ts';
 import { SendCall, type SendOrder, type SendResult } from './send-call.ts';
 
-/** A cluster to connect to, or one that is shared, and limits that differ from {@link DEFAULT_PRODUCER_CONFIG}. */
+/** A cluster to connect to, or one that is shared, and limits that differ from `DEFAULT_PRODUCER_CONFIG`. */
 export type ProducerOptions = (ClusterOptions | { readonly cluster: Cluster }) & Partial<ProducerConfig>;
 
 /** Limits of one send. */
@@ -18,6 +22,17 @@ export interface SendOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of a send to one group. */
+export interface GroupSendOptions extends SendOptions {
+  /**
+   * The group's last sequence, as the caller knows it; 0: nothing is stored in it. The messages are stored only if it is true, all of them or
+   * none; else the call fails with SEQUENCE_CONFLICT, whose `details.currentSequence` is the group's last sequence.
+   */
+  readonly expectedSequence?: number | undefined;
+}
+
+const NO_OPTIONS: GroupSendOptions = {};
+
 /**
  * Sends messages in order per message group. Calls may overlap: the messages of a group keep the order of the calls, and a retry
  * never stores a message twice. Any number of groups is sent in parallel.
@@ -27,13 +42,35 @@ export class OrderedProducer {
   readonly #ownsCluster: boolean;
   readonly #config: ProducerConfig;
   readonly #dispatcher: Dispatcher;
+  readonly #gatherer: Gatherer;
+  /** What happens to it, beside the calls' results; see {@link ProducerEvents}. */
+  readonly events: EventEmitter<ProducerEvents> = new EventEmitter();
   #closed = false;
 
   constructor(options: ProducerOptions) {
     this.#ownsCluster = !('cluster' in options);
     this.#cluster = 'cluster' in options ? options.cluster : new Cluster(options);
-    this.#config = configOf(options);
-    this.#dispatcher = new Dispatcher(this.#cluster, this.#config);
+    this.#config = producerConfigOf(options);
+    this.#dispatcher = new Dispatcher(this.#cluster, this.#config, this.events);
+    this.#gatherer = new Gatherer(this.#config, this.#cluster.clock, (gathered) => this.#enter(gathered));
+  }
+
+  /**
+   * Sends one message; many calls at a time are the way to use it: they are gathered into few requests (see
+   * {@link ProducerConfig.lingerMilliseconds}), without an order between groups and in the order of the calls in a group. Throws a
+   * {@link SeriatimError}.
+   */
+  send(topic: string, message: OrderedMessage, options: GroupSendOptions = NO_OPTIONS): Promise<Receipt> {
+    const { messageGroup: group } = message;
+    if (options !== NO_OPTIONS || this.#config.withoutOrdered === 'plain') {
+      return this.#send(topic, group, [message], options).then((result) => result.receipt(0));
+    }
+    try {
+      this.#requireOpen(topic);
+      return this.#gatherer.add(topic, message, this.#check(topic, group, [message]));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -54,7 +91,7 @@ export class OrderedProducer {
     messageGroup: string,
     key: string | Uint8Array | undefined,
     value: string | Uint8Array,
-    options: SendOptions = {},
+    options: GroupSendOptions = {},
   ): Promise<Receipt> {
     const result = await this.#send(topic, messageGroup, [{ key, value }], options);
     return result.receipt(0);
@@ -65,7 +102,7 @@ export class OrderedProducer {
     topic: string,
     messageGroup: string,
     messages: readonly MessageContent[],
-    options: SendOptions = {},
+    options: GroupSendOptions = {},
   ): Promise<readonly Receipt[]> {
     return receiptsOf(await this.#send(topic, messageGroup, messages, options));
   }
@@ -82,15 +119,74 @@ export class OrderedProducer {
     return this.#send(topic, messages, messages, options);
   }
 
-  /** Waits until everything under way is settled, at the latest by its deadline, then closes. */
-  async close(): Promise<void> {
+  /**
+   * For a named producer: where it stands in groups, in the order asked. A process that takes over asks here which of its messages are
+   * stored and goes on behind them: what an older process of that name sends from then on is refused. Throws a {@link SeriatimError}.
+   */
+  async positions(
+    topic: string,
+    groups: readonly string[],
+    options: { readonly timeoutMilliseconds?: number | undefined } = {},
+  ): Promise<readonly GroupPosition[]> {
+    this.#requireOpen(topic);
+    const { timeoutMilliseconds = this.#config.timeoutMilliseconds } = options;
+    return this.#dispatcher.positions(topic, groups, timeoutMilliseconds);
+  }
+
+  /**
+   * Lets a group take messages again after one failed for good; what was refused meanwhile is for the caller to send again, or
+   * not. False: the group was not halted.
+   */
+  resumeGroup(topic: string, group: string): boolean {
+    return this.#dispatcher.resume(topic, group);
+  }
+
+  /** Messages that it holds, under way or waiting; what still lingers is not counted. */
+  get pendingMessages(): number {
+    return this.#dispatcher.calls.messages;
+  }
+
+  /** About their bytes. */
+  get pendingBytes(): number {
+    return this.#dispatcher.calls.bytes;
+  }
+
+  /** Resolves when a further call would be taken in at once: for callers that do not await each of their sends. */
+  whenRoom(): Promise<void> {
+    return this.#dispatcher.calls.whenRoom();
+  }
+
+  /** Sends what is gathered without lingering, and resolves when everything that was sent before is settled, failed or not. */
+  async flush(): Promise<void> {
+    this.#gatherer.flushAll();
+    await this.#dispatcher.calls.whenSettled();
+  }
+
+  /**
+   * Takes no more, waits until everything under way is settled, at the latest by its deadline, then closes. With a time limit what is left
+   * by then fails with CLOSED.
+   */
+  async close(options: { readonly timeoutMilliseconds?: number | undefined } = {}): Promise<void> {
+    this.#gatherer.flushAll();
     this.#closed = true;
+    const { timeoutMilliseconds } = options;
+    let cancel = (): void => {};
+    if (timeoutMilliseconds !== undefined) {
+      cancel = this.#cluster.clock.schedule(timeoutMilliseconds, () => this.abort());
+    }
     await this.#dispatcher.calls.whenEmpty();
+    cancel();
     this.#shut();
+  }
+
+  /** `await using`: as {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** Closes at once. What is under way fails with CLOSED; what was sent already may be stored. */
   abort(): void {
+    this.#gatherer.flushAll();
     this.#closed = true;
     this.#dispatcher.calls.abandonAll(new SeriatimError('CLOSED', 'the producer was closed'));
     this.#shut();
@@ -101,15 +197,30 @@ export class OrderedProducer {
     if (this.#ownsCluster) this.#cluster.close();
   }
 
+  #requireOpen(topic: string): void {
+    if (this.#closed) throw new SeriatimError('CLOSED', 'the producer is closed');
+    if (this.#dispatcher.fenced !== null) throw this.#dispatcher.fenced;
+    if (topic === '') throw new SeriatimError('INVALID_ARGUMENT', 'topic: it is empty');
+  }
+
+  /** Makes a call of gathered messages. */
+  #enter(gathered: Gathered): void {
+    const { topic, messages, bytes } = gathered;
+    const { timeoutMilliseconds } = this.#config;
+    const deadline = this.#cluster.clock.now() + timeoutMilliseconds;
+    const onSettled = settling(gathered);
+    const order = { topic, messages, groups: messages, bytes, deadline, timeoutMilliseconds, onSettled };
+    this.#dispatcher.calls.enter(new SendCall(order));
+  }
+
   async #send(
     topic: string,
     groups: SendOrder['groups'],
     messages: readonly MessageContent[],
-    options: SendOptions,
+    options: GroupSendOptions,
   ): Promise<SendResult> {
-    if (this.#closed) throw new SeriatimError('CLOSED', 'the producer is closed');
-    if (topic === '') throw new SeriatimError('INVALID_ARGUMENT', 'topic: it is empty');
-    const { signal, timeoutMilliseconds = this.#config.timeoutMilliseconds } = options;
+    this.#requireOpen(topic);
+    const { signal, expectedSequence, timeoutMilliseconds = this.#config.timeoutMilliseconds } = options;
     if (signal?.aborted === true) throw new SeriatimError('CANCELLED', 'cancelled before it was sent');
     const call = new SendCall({
       topic,
@@ -118,11 +229,16 @@ export class OrderedProducer {
       deadline: this.#cluster.clock.now() + timeoutMilliseconds,
       timeoutMilliseconds,
       bytes: this.#check(topic, groups, messages),
+      expectedSequence,
     });
+    this.#checkExpectation(call);
     if (messages.length === 0) {
       call.finish();
       return call.result;
     }
+    // Only the first call waits for this, and only where it may go another way.
+    if (this.#config.withoutOrdered === 'plain') await this.#dispatcher.features.requestTypes();
+    this.#gatherer.flush(topic);
     this.#dispatcher.calls.enter(call);
     if (signal === undefined) return call.result;
     const abort = (): void => {
@@ -131,6 +247,25 @@ export class OrderedProducer {
     };
     signal.addEventListener('abort', abort, { once: true });
     return call.result.finally(() => signal.removeEventListener('abort', abort));
+  }
+
+  /** Expecting a sequence is for one run, which has to fit into a request. */
+  #checkExpectation({ order, messages }: SendCall): void {
+    const { expectedSequence } = order;
+    if (expectedSequence === undefined) return;
+    const { idempotent, requestBytesTarget, requestMessagesMax } = this.#config;
+    const refuse = (what: string): SeriatimError =>
+      new SeriatimError('INVALID_ARGUMENT', `expectedSequence: ${what}; nothing was sent`);
+    if (!(Number.isSafeInteger(expectedSequence) && expectedSequence >= 0)) {
+      throw refuse(`${expectedSequence} is not a whole number from 0 on`);
+    }
+    if (!idempotent) throw refuse('the producer is not idempotent: a retry could not tell its own message');
+    if (order.bytes > requestBytesTarget) {
+      throw refuse(`${order.bytes} bytes do not fit into one request of ${requestBytesTarget}`);
+    }
+    if (messages.length > requestMessagesMax) {
+      throw refuse(`${messages.length} messages do not fit into one request of ${requestMessagesMax}`);
+    }
   }
 
   /** Refuses what no broker would take, before anything is sent. Gives about the bytes of the messages. */
@@ -176,19 +311,6 @@ export class OrderedProducer {
     // Half a surrogate pair would be replaced: then two names of the program were one group of the broker.
     if (bytes.toString('utf8') !== group) throw refuse('is not well-formed Unicode');
   }
-}
-
-function configOf(options: Partial<ProducerConfig>): ProducerConfig {
-  const config: Record<string, unknown> = { ...DEFAULT_PRODUCER_CONFIG };
-  for (const name of Object.keys(DEFAULT_PRODUCER_CONFIG)) {
-    const given = options[name as keyof ProducerConfig];
-    if (given === undefined) continue;
-    if (typeof given === 'number' && !(Number.isSafeInteger(given) && given > 0)) {
-      throw new SeriatimError('INVALID_ARGUMENT', `${name}: ${given} is not a whole number above 0`);
-    }
-    config[name] = given;
-  }
-  return Object.freeze(config) as unknown as ProducerConfig;
 }
 
 function receiptsOf(result: SendResult): readonly Receipt[] {

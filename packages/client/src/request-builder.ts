@@ -25,10 +25,19 @@ export class RequestBuilder {
   readonly #messagesMax: number;
   readonly #writer: WireWriter;
   readonly #runs: Run[] = [];
+  readonly #now: number;
   #messages = 0;
   #deadline = Number.POSITIVE_INFINITY;
 
-  constructor(identity: ProducerIdentity, bytesTarget: number, messagesMax: number, writer: WireWriter) {
+  /** `now`: monotonic milliseconds. */
+  constructor(
+    identity: ProducerIdentity,
+    bytesTarget: number,
+    messagesMax: number,
+    writer: WireWriter,
+    now: number,
+  ) {
+    this.#now = now;
     this.#identity = identity;
     this.#bytesTarget = bytesTarget;
     this.#messagesMax = messagesMax;
@@ -54,6 +63,7 @@ export class RequestBuilder {
   add(lane: Lane): boolean {
     if ((lane.run?.identity ?? lane.identity) !== this.#identity) return false;
     if (lane.run?.alone === true && !this.empty) return false;
+    if (lane.run === null && !this.empty && !this.#fitsWhole(lane)) return false;
     const run = lane.run ?? this.#newRun(lane);
     if (run.bytes !== null) {
       const fits = this.#writer.length + run.bytes.length <= this.#bytesTarget;
@@ -66,9 +76,15 @@ export class RequestBuilder {
       if (segment.call.order.deadline < this.#deadline) this.#deadline = segment.call.order.deadline;
     }
     run.inFlight = true;
-    run.attempts++;
+    if (run.attempts++ === 0) run.firstSentAt = this.#now;
     lane.run = run;
     return true;
+  }
+
+  /** A call with an expectation is one run, all of it, or none. */
+  #fitsWhole({ first }: Lane): boolean {
+    if (first === null || first.call.order.expectedSequence === undefined) return true;
+    return this.#writer.length + first.call.order.bytes <= this.#bytesTarget;
   }
 
   /** The lane has something that waits. */
@@ -77,7 +93,9 @@ export class RequestBuilder {
     let first: Segment | null = null;
     let last: Segment | null = null;
     let count = 0;
+    const expectation = lane.first?.call.order.expectedSequence;
     while (lane.first !== null) {
+      if (count > 0 && (expectation ?? lane.first.call.order.expectedSequence) !== undefined) break;
       const taken = this.#encode(lane, lane.first, count === 0);
       if (taken === 0) break;
       const whole = taken === lane.first.count;
@@ -95,6 +113,8 @@ export class RequestBuilder {
       lane,
       identity: this.#identity,
       firstSequence,
+      expected: expectation === undefined ? 0 : expectation + 1,
+      firstSentAt: 0,
       count,
       first,
       start,
@@ -110,17 +130,19 @@ export class RequestBuilder {
 
   /** Encodes messages of a segment until the request is full; at least one where `force`. Gives their number. */
   #encode(lane: Lane, segment: Segment, force: boolean): number {
-    const { messages, next } = segment.call;
+    const { messages, next, order } = segment.call;
+    const whole = order.expectedSequence !== undefined;
     const writer = this.#writer;
     const { groupField } = lane;
     let index = segment.head;
     let taken = 0;
     while (taken < segment.count) {
-      if (this.full && !(force && taken === 0)) break;
+      const must = whole || (force && taken === 0);
+      if (this.full && !must) break;
       const message = messages[index];
       if (message === undefined) break;
       const size = messageSize(message, groupField.length);
-      if (writer.length + size > this.#bytesTarget && writer.length > 0 && !(force && taken === 0)) break;
+      if (writer.length + size > this.#bytesTarget && writer.length > 0 && !must) break;
       encodeMessage(writer, message, groupField, size);
       this.#messages++;
       taken++;
@@ -138,6 +160,7 @@ export class RequestBuilder {
       producerEpoch: this.#identity.epoch,
       runLengths: idempotent ? runs.map((run) => run.count) : [],
       runSequences: idempotent ? runs.map((run) => run.firstSequence) : [],
+      runExpectedSequences: runs.some((run) => run.expected > 0) ? runs.map((run) => run.expected) : [],
     });
     return {
       topic,

@@ -1,7 +1,7 @@
 import { WireWriter } from '@seriatim/protocol';
 import type { Cluster } from './cluster.ts';
 import type { IdentitySource } from './identity-source.ts';
-import type { Lane, ProducerIdentity } from './lane.ts';
+import type { Lane, ProducerIdentity, Run } from './lane.ts';
 import type { LaneQueue, TopicLanes } from './lane-queue.ts';
 import type { NodeLink } from './node-link.ts';
 import type { ProducerConfig } from './producer-config.ts';
@@ -11,6 +11,14 @@ import { type BuiltRequest, RequestBuilder } from './request-builder.ts';
 const CONNECT_POLL_MILLISECONDS = 20;
 /** Writers kept for the next requests. */
 const SPARE_WRITERS = 16;
+
+/** Lanes that are in line and can't be sent yet, or never more. */
+export interface LaneGate {
+  /** A lane of a named producer that has to be opened; null: the producer has no name. */
+  readonly open: ((topic: TopicLanes, lane: Lane) => void) | null;
+  /** The lane's run is too old to be repeated. */
+  readonly expired: (topic: TopicLanes, lane: Lane) => void;
+}
 
 /**
  * Forms requests of lanes that are ready and sends them to the leaders, within the limits. Lanes of one partition go together; a
@@ -22,6 +30,7 @@ export class RequestSender {
   readonly #identities: IdentitySource;
   readonly #topics: ReadonlyMap<string, TopicLanes>;
   readonly #send: (request: BuiltRequest, queues: readonly LaneQueue[]) => void;
+  readonly #lanes: LaneGate;
   readonly #requests = new Map<NodeLink, number>();
   readonly #writers: WireWriter[] = [];
   /** Lanes that wait for another identity. */
@@ -38,7 +47,9 @@ export class RequestSender {
     identities: IdentitySource,
     topics: ReadonlyMap<string, TopicLanes>,
     send: (request: BuiltRequest, queues: readonly LaneQueue[]) => void,
+    lanes: LaneGate,
   ) {
+    this.#lanes = lanes;
     this.#cluster = cluster;
     this.#config = config;
     this.#identities = identities;
@@ -111,7 +122,8 @@ export class RequestSender {
     if (this.#bytesInFlight > 0 && this.#bytesInFlight + requestBytesTarget > inFlightBytesMax) return false;
     const identity = head.run?.identity ?? current;
     const writer = this.#writers.pop() ?? new WireWriter(requestBytesTarget + 32 * 1024);
-    const builder = new RequestBuilder(identity, requestBytesTarget, requestMessagesMax, writer);
+    const now = this.#cluster.clock.now();
+    const builder = new RequestBuilder(identity, requestBytesTarget, requestMessagesMax, writer, now);
     const together = leader === undefined ? [queue] : this.#ledBy(topic, queues, leader);
     const used = this.#fill(topic, together, builder, current);
     if (builder.empty) {
@@ -199,7 +211,12 @@ export class RequestSender {
 
   /** A lane with nothing under way goes on under the newest identity. */
   #hasIdentity(topic: TopicLanes, lane: Lane, current: ProducerIdentity): boolean {
-    if (lane.run !== null || lane.identity === current) return true;
+    if (lane.run !== null) return !this.#isExpired(topic, lane, lane.run);
+    if (lane.identity === current) return true;
+    if (this.#lanes.open !== null) {
+      this.#lanes.open(topic, lane);
+      return false;
+    }
     if (!this.#config.idempotent) {
       lane.identity = current;
       return true;
@@ -212,6 +229,14 @@ export class RequestSender {
     lane.identity = current;
     lane.spoiledIdentity = null;
     lane.nextSequence = 1;
+    return true;
+  }
+
+  /** Half of a group's time to live after its first attempt a run may have been forgotten with its writer: it could be stored twice. */
+  #isExpired(topic: TopicLanes, lane: Lane, run: Run): boolean {
+    const limit = this.#config.groupTtlMilliseconds / 2;
+    if (run.attempts === 0 || this.#cluster.clock.now() - run.firstSentAt <= limit) return false;
+    this.#lanes.expired(topic, lane);
     return true;
   }
 

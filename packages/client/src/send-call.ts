@@ -70,6 +70,10 @@ export interface SendOrder {
   readonly timeoutMilliseconds: number;
   /** About; for the producer's memory limit. */
   readonly bytes: number;
+  /** The group's last sequence, as the caller believes; only with one group. Undefined: any. */
+  readonly expectedSequence?: number | undefined;
+  /** Told of each message as it is settled, before the call as a whole is. */
+  readonly onSettled?: ((call: SendCall, index: number, error: SeriatimError | null) => void) | undefined;
 }
 
 /** One call of a send method while it is under way. Its messages are linked into chains, one chain a group. */
@@ -116,12 +120,14 @@ export class SendCall {
     this.#sequences[index] = sequence;
     if (duplicate) this.duplicates++;
     this.#pending--;
+    this.order.onSettled?.(this, index, null);
   }
 
   failed(index: number, error: SeriatimError): void {
     this.#status[index] = FAILED;
     this.failures.push({ index, error });
     this.#pending--;
+    this.order.onSettled?.(this, index, error);
   }
 
   /** Answers the caller. The producer calls it once, when nothing is pending. */

@@ -123,7 +123,9 @@ describe('Admin', () => {
   });
 
   it('tells brokers with ordered messages from those without', async () => {
-    const { clock, admin } = setUp();
+    const { broker, clock, admin } = setUp();
+    expect(await clock.until(admin.supports('ORDERED_PRODUCE'))).toBe(true);
+    broker.requestTypes = [1, 2, 3, 11];
     expect(await clock.until(admin.supports('ORDERED_PRODUCE'))).toBe(false);
   });
 

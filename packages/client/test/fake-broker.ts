@@ -6,12 +6,17 @@ import {
   decodeMessage,
   encodeFetchResponse,
   encodeOrderedProduceResponse,
+  encodeProduceResponse,
   type FetchRequest,
   MessageWalker,
+  type OpenWriterRequest,
+  type OpenWriterResponse,
   type PartitionError,
   RefusalError,
   type Route,
+  SUPPORTED_REQUEST_TYPES,
   type TopicInfo,
+  type WalkedMessages,
   type WalkedOrderedProduce,
 } from '@seriatim/protocol';
 
@@ -52,6 +57,7 @@ interface RunError {
   readonly message: string;
   readonly partition: number;
   readonly leaderAddress: string;
+  readonly currentSequence?: number;
 }
 
 /** The broker's rules of produce, in memory: routes, dense sequences, writers that know their last runs. No Raft, no disk. */
@@ -62,6 +68,13 @@ export class FakeBroker {
   #producers = 0;
   #topicIds = 0;
   initProducerCalls = 0;
+  /** What GetCapabilities answers. */
+  requestTypes: readonly number[] = SUPPORTED_REQUEST_TYPES;
+  readonly named = new Map<
+    string,
+    { readonly producerId: number; readonly epoch: number; readonly instance: string }
+  >();
+  readonly openings: OpenWriterRequest[] = [];
   /** Behind gRPC, ListTopics is never answered. */
   stalled = false;
   /** Requests per node, for tests of where things are sent. */
@@ -103,6 +116,82 @@ export class FakeBroker {
   initProducer(): { readonly producerId: number; readonly epoch: number } {
     this.initProducerCalls++;
     return { producerId: ++this.#producers, epoch: 1 };
+  }
+
+  openWriter(request: OpenWriterRequest): OpenWriterResponse {
+    this.openings.push(request);
+    const { producerName, groups, instance } = request;
+    const topic = this.topic(request.topic);
+    const known = this.named.get(producerName) ?? { producerId: ++this.#producers, epoch: 0, instance: '' };
+    const nothing = {
+      partitions: [],
+      partitionErrors: [],
+      lastProducerSequences: [],
+      lastGroupSequences: [],
+    };
+    if (request.epoch === 0 && known.instance !== instance && known.epoch !== request.previousEpoch) {
+      return { ...nothing, producerId: known.producerId, epoch: known.epoch, opened: false };
+    }
+    if (request.epoch !== 0 && request.epoch < known.epoch) {
+      throw new RefusalError('PRODUCER_FENCED', `epoch ${known.epoch} was opened`);
+    }
+    const opens = request.epoch === 0 && known.instance !== instance;
+    const { producerId } = known;
+    const writer = opens
+      ? { producerId, epoch: known.epoch + 1, instance }
+      : { producerId, epoch: known.epoch, instance: known.instance };
+    this.named.set(producerName, writer);
+    const states = groups.map((group) => this.#groupState(topic, group));
+    const leaderless = (partition: number): boolean => (topic.partitions[partition]?.leader ?? -1) < 0;
+    const lost = states.flatMap(({ partition }, index) => (leaderless(partition) ? [index] : []));
+    const error = {
+      partition: 0,
+      code: 'NO_LEADER',
+      message: 'no leader',
+      notApplied: true,
+      leaderAddress: '',
+    };
+    return {
+      producerId,
+      epoch: writer.epoch,
+      opened: true,
+      partitionErrors: lost.length === 0 ? [] : [{ ...error, messageIndexes: lost }],
+      partitions: states.map(({ partition }) => partition),
+      lastProducerSequences: states.map(({ writers }) => writers.get(writer.producerId)?.last ?? 0),
+      lastGroupSequences: states.map(({ lastSequence }) => lastSequence),
+    };
+  }
+
+  /** A plain Produce. */
+  produce(request: Buffer): Buffer {
+    const walked = this.#walker.produce(Buffer.from(request));
+    const { records } = this.partition(walked.topic, walked.partition);
+    const baseOffset = records.length;
+    for (let index = 0; index < walked.count; index++) this.#store(records, walked, index, '', 0);
+    const { partition, count: messages } = walked;
+    return encodeProduceResponse({ partition, baseOffset, messages, timestampMs: 1 });
+  }
+
+  #groupState(topic: FakeTopic, group: string): GroupState {
+    let state = topic.groups.get(group);
+    if (state === undefined) {
+      state = { partition: topic.groups.size % topic.partitions.length, lastSequence: 0, writers: new Map() };
+      topic.groups.set(group, state);
+    }
+    return state;
+  }
+
+  #store(
+    records: StoredRecord[],
+    walked: WalkedMessages,
+    index: number,
+    group: string,
+    sequence: number,
+  ): void {
+    const bytes = Buffer.from(walked.buffer.subarray(walked.starts[index], walked.ends[index]));
+    const lengthBytes = bytes.length < 130 ? 1 : bytes.length < 16_388 ? 2 : 3;
+    const message = decodeMessage(bytes, 1 + lengthBytes, bytes.length);
+    records.push({ offset: records.length, group, sequence, bytes, message });
   }
 
   /** The records of a group in the order of their sequences. */
@@ -215,14 +304,15 @@ export class FakeBroker {
     length: number,
   ): RunResult {
     const group = groupOf(walked, first);
-    let state = topic.groups.get(group);
-    if (state === undefined) {
-      state = { partition: topic.groups.size % topic.partitions.length, lastSequence: 0, writers: new Map() };
-      topic.groups.set(group, state);
-    }
+    const state = this.#groupState(topic, group);
     const partition = topic.partitions[state.partition] as FakePartition;
     if (partition.leader < 0) {
       return { code: 'NO_LEADER', message: 'no leader', partition: state.partition, leaderAddress: '' };
+    }
+    const newest = [...this.named.values()].find(({ producerId }) => producerId === walked.producerId);
+    if (newest !== undefined && walked.producerEpoch < newest.epoch) {
+      const message = `epoch ${newest.epoch} was opened`;
+      return { code: 'PRODUCER_FENCED', message, partition: state.partition, leaderAddress: '' };
     }
     const bytes = walked.buffer.subarray(walked.starts[first], walked.ends[first + length - 1]);
     const checksum = crc32(bytes);
@@ -238,6 +328,15 @@ export class FakeBroker {
       const message = `sequence ${firstSequence} after ${writer?.last ?? 0}`;
       return { code, message, partition: state.partition, leaderAddress: '' };
     }
+    const expected = walked.runExpectedSequences[run] ?? 0;
+    if (expected !== 0 && expected !== state.lastSequence + 1) {
+      const error = {
+        code: 'SEQUENCE_CONFLICT',
+        message: 'another sequence',
+        currentSequence: state.lastSequence,
+      };
+      return { ...error, partition: state.partition, leaderAddress: '' };
+    }
     const stored = {
       first: firstSequence,
       count: length,
@@ -252,16 +351,7 @@ export class FakeBroker {
     writer.last = firstSequence + length - 1;
     writer.runs.set(firstSequence, stored);
     for (let index = first; index < first + length; index++) {
-      const one = Buffer.from(walked.buffer.subarray(walked.starts[index], walked.ends[index]));
-      const lengthBytes = one.length < 130 ? 1 : one.length < 16_388 ? 2 : 3;
-      const message = decodeMessage(one, 1 + lengthBytes, one.length);
-      partition.records.push({
-        offset: partition.records.length,
-        group,
-        sequence: ++state.lastSequence,
-        bytes: one,
-        message,
-      });
+      this.#store(partition.records, walked, index, group, ++state.lastSequence);
     }
     return { ...stored, duplicate: false };
   }

@@ -9,6 +9,7 @@ import {
   GRPC_MESSAGE_BYTES_MAX,
   type ListRoutesRequest,
   type ListRoutesResponse,
+  type OpenWriterRequest,
   SUPPORTED_REQUEST_TYPES,
   streamHandler,
   unaryHandler,
@@ -41,6 +42,7 @@ export async function serveFake(
       broker.topics.delete(name);
       return {};
     }),
+    OpenWriter: unaryHandler(async (request: OpenWriterRequest) => broker.openWriter(request)),
     InitProducer: unaryHandler(async () => broker.initProducer()),
     OrderedProduce: unaryHandler(async (bytes: Buffer) => broker.orderedProduce(node, bytes)),
     GetRoute: unaryHandler(async ({ topic, group }: GetRouteRequest) => ({

@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import {
   encodeFetchResponse,
   type FetchRequest,
@@ -21,6 +21,15 @@ export type Fate =
   | 'answer lost'
   /** Nobody answers until the time is over; it is done much later. */
   | 'late';
+
+const CAPABILITIES = {
+  version: 'fake',
+  featureLevel: 1,
+  messageBytesMax: 1024 * 1024,
+  requestBytesMax: 4 * 1024 * 1024,
+  requestMessagesMax: 65_536,
+  groupBytesMax: 256,
+};
 
 /** Calls a FakeBroker in virtual time, with faults. */
 export class FakeTransport implements BrokerTransport {
@@ -59,7 +68,11 @@ export class FakeTransport implements BrokerTransport {
       ready: () => !(this.down.has(address) || this.frozen.has(address)),
       call: (name, request) => this.#small(name, request, address),
       orderedProduce: (bytes, timeout) => this.#produce(node, address, bytes, timeout),
-      produce: async () => Buffer.alloc(0),
+      produce: async (bytes) => {
+        await this.#clock.sleep(this.latency());
+        this.#requireUp(address);
+        return this.#broker.produce(bytes);
+      },
       fetch: (request) => this.#fetch(address, request),
       listRoutes: (request) => this.#routes(request),
       close: () => {},
@@ -78,6 +91,8 @@ export class FakeTransport implements BrokerTransport {
     const answers: { readonly [N in keyof SmallCalls]?: (request: SmallCalls[N][0]) => SmallCalls[N][1] } = {
       DescribeCluster: () => broker.describe(),
       InitProducer: () => broker.initProducer(),
+      OpenWriter: (opening) => broker.openWriter(opening),
+      GetCapabilities: () => ({ ...CAPABILITIES, requestTypes: broker.requestTypes }),
       GetRoute: ({ topic, group }) => ({ route: broker.route(topic, group) }),
       ListTopics: () => ({ topics: [...broker.topics.values()].map(({ info }) => info) }),
       CreateTopic: ({ name: topic, partitions, replicas }) => ({

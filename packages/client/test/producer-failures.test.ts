@@ -73,6 +73,7 @@ describe('OrderedProducer: what fails, and how', () => {
     });
     expect(await clock.until(behind)).toMatchObject({ code: 'EARLIER_FAILED', outcome: 'not-applied' });
     expect(await clock.until(neighbours)).toHaveLength(5);
+    expect(producer.resumeGroup('t', 'g0')).toBe(true);
     expect(await clock.until(producer.sendSingleOrderedMessage('t', 'g0', undefined, 'next'))).toMatchObject({
       sequence: 2,
     });
@@ -104,6 +105,7 @@ describe('OrderedProducer: what fails, and how', () => {
     const error = await clock.until(failure(producer.sendSingleOrderedMessage('t', 'a', undefined, '1')));
     expect(error).toMatchObject({ code: 'WRITER_UNKNOWN', outcome: 'unknown' });
     transport.fate = () => 'ok';
+    producer.resumeGroup('t', 'a');
     await clock.until(producer.sendSingleOrderedMessage('t', 'a', undefined, '2'));
     expect(broker.group('t', 'a')).toEqual(['0', '1', '2']);
   });

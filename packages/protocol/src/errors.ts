@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'INVALID_MESSAGE'
   | 'INVALID_GROUP'
   | 'GROUP_NOT_ALLOWED'
+  | 'INVALID_PRODUCER_NAME'
   | 'INVALID_TOPIC_NAME'
   | 'INVALID_PARTITION_COUNT'
   | 'INVALID_REPLICA_COUNT'
@@ -43,6 +44,7 @@ export type ErrorCode =
   | 'DISK_FULL'
   | 'DEADLINE'
   | 'SEQUENCE_GAP'
+  | 'SEQUENCE_CONFLICT'
   | 'WRITER_UNKNOWN'
   | 'PRODUCER_FENCED'
   | 'UNSUPPORTED'
@@ -54,6 +56,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
   INVALID_MESSAGE: row(status.INVALID_ARGUMENT, false),
   INVALID_GROUP: row(status.INVALID_ARGUMENT, false),
   GROUP_NOT_ALLOWED: row(status.INVALID_ARGUMENT, false),
+  INVALID_PRODUCER_NAME: row(status.INVALID_ARGUMENT, false),
   INVALID_TOPIC_NAME: row(status.INVALID_ARGUMENT, false),
   INVALID_PARTITION_COUNT: row(status.INVALID_ARGUMENT, false),
   INVALID_REPLICA_COUNT: row(status.INVALID_ARGUMENT, false),
@@ -77,6 +80,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
   DISK_FULL: row(status.RESOURCE_EXHAUSTED, true),
   DEADLINE: row(status.DEADLINE_EXCEEDED, true),
   SEQUENCE_GAP: row(status.FAILED_PRECONDITION, false),
+  SEQUENCE_CONFLICT: row(status.FAILED_PRECONDITION, false),
   WRITER_UNKNOWN: row(status.FAILED_PRECONDITION, false),
   PRODUCER_FENCED: row(status.FAILED_PRECONDITION, false),
   UNSUPPORTED: row(status.UNIMPLEMENTED, false),

@@ -30,6 +30,13 @@ export const DEFAULT_LIMITS: ProduceLimits = Object.freeze({
  */
 export const GRPC_MESSAGE_BYTES_MAX: number = 8 * 1024 * 1024;
 
+/** Most UTF-8 bytes of a producer's name; the least is 1. */
+export const PRODUCER_NAME_BYTES_MAX = 256;
+/** Most bytes of the word that tells one opening from another. */
+export const WRITER_INSTANCE_BYTES_MAX = 64;
+/** Groups that one OpenWriterRequest may ask for. */
+export const OPEN_WRITER_GROUPS_MAX = 4096;
+
 /** Longest topic name, in characters of {@link TOPIC_NAME}. */
 export const TOPIC_NAME_LENGTH_MAX = 128;
 /** What a topic's name consists of. */

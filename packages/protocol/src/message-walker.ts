@@ -16,7 +16,7 @@ const TAG_FIELD_5 = 0x2a;
 const TAG_TIMESTAMP = 0x20;
 const TAG_MESSAGES = 0x7a;
 
-const ORDERED_PRODUCE_FIELDS: readonly number[] = [1, 2, 3, 4, 5, 15];
+const ORDERED_PRODUCE_FIELDS: readonly number[] = [1, 2, 3, 4, 5, 6, 15];
 const PRODUCE_FIELDS: readonly number[] = [1, 2, 15];
 const MESSAGE_FIELDS: readonly number[] = [1, 2, 3, 4, 5];
 const HEADER_FIELDS: readonly number[] = [1, 2];
@@ -45,6 +45,7 @@ export class MessageWalker {
     const countMax = this.#limits.requestMessagesMax;
     const runLengths: number[] = [];
     const runSequences: number[] = [];
+    const runExpectedSequences: number[] = [];
     let topic = '';
     let producerId = 0;
     let producerEpoch = 0;
@@ -70,10 +71,14 @@ export class MessageWalker {
         at.repeated(tag === 0x22, 'run_lengths', UINT32_MAX, countMax, runLengths);
       } else if (tag === 0x2a || tag === 0x28) {
         at.repeated(tag === 0x2a, 'run_sequences', Number.MAX_SAFE_INTEGER, countMax, runSequences);
+      } else if (tag === 0x32 || tag === 0x30) {
+        const name = 'run_expected_sequences';
+        at.repeated(tag === 0x32, name, Number.MAX_SAFE_INTEGER, countMax, runExpectedSequences);
       } else throw at.unexpected(start, ORDERED_PRODUCE_FIELDS);
     }
     const messages = this.#finish(bytes);
-    const walked = { ...messages, topic, producerId, producerEpoch, runLengths, runSequences };
+    const runs = { runLengths, runSequences, runExpectedSequences };
+    const walked = { ...messages, topic, producerId, producerEpoch, ...runs };
     this.#checkRuns(walked);
     return walked;
   }
@@ -275,10 +280,14 @@ export class MessageWalker {
   /** An idempotent request's runs cover the messages exactly, and each has one group. That no group has two runs is the router's to see. */
   #checkRuns(walked: WalkedOrderedProduce): void {
     const at = this.#at;
-    const { count, producerId, runLengths, runSequences } = walked;
+    const { count, producerId, runLengths, runSequences, runExpectedSequences } = walked;
     const runs = runLengths.length;
     if (runSequences.length !== runs) {
       throw at.fail(`run_sequences has ${runSequences.length} values, run_lengths`, runs);
+    }
+    if (runExpectedSequences.length > 0 && runExpectedSequences.length !== runs) {
+      const expected = runExpectedSequences.length;
+      throw at.fail(`run_expected_sequences has ${expected} values, run_lengths`, runs);
     }
     if (producerId === 0) {
       if (runs > 0) throw at.fail('runs need a producer_id; runs given', runs);

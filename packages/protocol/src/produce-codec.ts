@@ -29,6 +29,8 @@ export interface PartitionError {
   readonly messageIndexes: readonly number[];
   /** host:port, or empty. */
   readonly leaderAddress: string;
+  /** With SEQUENCE_CONFLICT: the group's last sequence. */
+  readonly currentSequence?: number | undefined;
 }
 
 /** An OrderedProduceResponse; the four columns have one row a message. */
@@ -66,6 +68,7 @@ export function encodeOrderedProduceResponse(response: OrderedProduceResponse): 
     inner.varintField(4, error.notApplied ? 1 : 0);
     inner.packedField(5, error.messageIndexes);
     inner.stringField(6, error.leaderAddress);
+    inner.varintField(7, error.currentSequence ?? 0);
     writer.varint(0x12);
     writer.varint(inner.length);
     writer.raw(inner.take());
@@ -150,7 +153,8 @@ function decodePartitionResponse(outer: WireReader): PartitionResponse {
 function decodePartitionError(outer: WireReader): PartitionError {
   const reader = innerReader(outer);
   const messageIndexes: number[] = [];
-  const read = { partition: 0, code: '', message: '', notApplied: false, messageIndexes, leaderAddress: '' };
+  const texts = { code: '', message: '', leaderAddress: '' };
+  const read = { partition: 0, notApplied: false, messageIndexes, currentSequence: 0, ...texts };
   while (!reader.done) {
     const tag = reader.varint();
     const field = tag >>> 3;
@@ -160,6 +164,7 @@ function decodePartitionError(outer: WireReader): PartitionError {
     else if (field === 4) read.notApplied = reader.varint() !== 0;
     else if (field === 5) reader.repeated(tag & 7, messageIndexes);
     else if (field === 6) read.leaderAddress = reader.string();
+    else if (field === 7) read.currentSequence = reader.varint();
     else reader.skip(tag & 7);
   }
   return read;
@@ -172,6 +177,8 @@ export interface OrderedProduceHead {
   readonly producerEpoch: number;
   readonly runLengths: readonly number[];
   readonly runSequences: readonly number[];
+  /** Empty, or one a run: the group sequence its first message must get; 0: any. */
+  readonly runExpectedSequences?: readonly number[] | undefined;
 }
 
 /** Appends them. Behind the messages is as good as before: protobuf knows no order, and the runs are known last. */
@@ -181,6 +188,7 @@ export function encodeOrderedProduceHead(writer: WireWriter, head: OrderedProduc
   writer.varintField(3, head.producerEpoch);
   writer.packedField(4, head.runLengths);
   writer.packedField(5, head.runSequences);
+  writer.packedField(6, head.runExpectedSequences ?? []);
 }
 
 /** Appends a ProduceRequest's fields beside its messages. */

@@ -35,6 +35,7 @@ export type MethodName =
   | 'DescribeTopic'
   | 'DeleteTopic'
   | 'InitProducer'
+  | 'OpenWriter'
   | 'OrderedProduce'
   | 'OrderedProduceStream'
   | 'Produce'
@@ -108,6 +109,7 @@ export interface BrokerService extends ServiceDefinition {
   readonly DescribeTopic: MethodDefinition<types.DescribeTopicRequest, types.DescribeTopicResponse>;
   readonly DeleteTopic: MethodDefinition<types.DeleteTopicRequest, types.DeleteTopicResponse>;
   readonly InitProducer: MethodDefinition<types.InitProducerRequest, types.InitProducerResponse>;
+  readonly OpenWriter: MethodDefinition<types.OpenWriterRequest, types.OpenWriterResponse>;
   readonly OrderedProduce: MethodDefinition<Buffer, Buffer>;
   readonly OrderedProduceStream: MethodDefinition<Buffer, Buffer>;
   readonly Produce: MethodDefinition<Buffer, Buffer>;
@@ -125,6 +127,7 @@ export const brokerService: BrokerService = {
   DescribeTopic: small('DescribeTopic'),
   DeleteTopic: small('DeleteTopic'),
   InitProducer: small('InitProducer'),
+  OpenWriter: small('OpenWriter'),
   OrderedProduce: opaque('OrderedProduce'),
   OrderedProduceStream: opaque('OrderedProduceStream'),
   Produce: opaque('Produce'),

@@ -1,5 +1,7 @@
 /** Requests and responses of the small RPCs as plain objects. 64-bit fields are safe integers. The proto files say what each means. */
 
+import type { PartitionError } from './produce-codec.ts';
+
 /** A message header. */
 export interface Header {
   readonly name: string;
@@ -89,6 +91,26 @@ export type InitProducerRequest = Record<never, never>;
 export interface InitProducerResponse {
   readonly producerId: number;
   readonly epoch: number;
+}
+
+export interface OpenWriterRequest {
+  readonly topic: string;
+  readonly producerName: string;
+  /** 0: take the next one. */
+  readonly epoch: number;
+  readonly producerId: number;
+  readonly groups: readonly string[];
+  readonly instance: string;
+  readonly previousEpoch: number;
+}
+export interface OpenWriterResponse {
+  readonly producerId: number;
+  readonly epoch: number;
+  readonly partitionErrors: readonly PartitionError[];
+  readonly partitions: readonly number[];
+  readonly lastProducerSequences: readonly number[];
+  readonly lastGroupSequences: readonly number[];
+  readonly opened: boolean;
 }
 
 export interface ProduceResponse {

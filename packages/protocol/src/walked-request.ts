@@ -24,6 +24,8 @@ export interface WalkedOrderedProduce extends WalkedMessages {
   readonly runLengths: readonly number[];
   /** Producer's sequence of each run's first message, from 1. */
   readonly runSequences: readonly number[];
+  /** Empty, or one a run: the group sequence that its first message must get; 0: any. */
+  readonly runExpectedSequences: readonly number[];
 }
 
 /** A checked ProduceRequest. No message has a group. */

@@ -94,7 +94,8 @@ describe('message codec', () => {
     for (const value of ['a', 'b']) {
       encodeMessage(writer, { value }, groupField, messageSize({ value }, groupField.length));
     }
-    const head = { topic: 't', producerId: 9, producerEpoch: 1, runLengths: [2], runSequences: [1000] };
+    const runs = { runLengths: [2], runSequences: [1000], runExpectedSequences: [7] };
+    const head = { topic: 't', producerId: 9, producerEpoch: 1, ...runs };
     encodeOrderedProduceHead(writer, head);
     expect(new MessageWalker().orderedProduce(writer.take())).toMatchObject({ ...head, count: 2 });
   });
@@ -126,6 +127,7 @@ describe('produce codec', () => {
           notApplied: fc.boolean(),
           messageIndexes: fc.array(fc.nat()),
           leaderAddress: fc.string(),
+          currentSequence: natural,
         }),
         { maxLength: 3 },
       ),

@@ -91,9 +91,15 @@ describe('MessageWalker', () => {
   const wrong: readonly (readonly [string, Buffer, string, RegExp, number?])[] = [
     [
       'an unknown field of the request',
+      bytesOf(good, Buffer.from([0x38, 1])),
+      'INVALID_REQUEST',
+      /unknown field: 7/,
+    ],
+    [
+      'expected sequences that are not as many as the runs',
       bytesOf(good, Buffer.from([0x30, 1])),
       'INVALID_REQUEST',
-      /unknown field: 6/,
+      /run_expected_sequences has 1 values, run_lengths: 0/,
     ],
     [
       'an unknown field of a message',

@@ -84,7 +84,9 @@ function buildBatch(
     columns.checksum.push(crc32(body.subarray(runStart, length)));
     columns.bodyEnd.push(length);
   }
-  return { shard: partition.shard, ...stamp, runs: list.length, ...columns, body };
+  const batch = { shard: partition.shard, ...stamp, runs: list.length, ...columns, body };
+  if (runs.expectedSequence.length === 0) return batch;
+  return { ...batch, expectedSequence: list.map((run) => runs.expectedSequence[run] ?? 0) };
 }
 
 /** Copies messages `order[first, end)`, those that lie next to each other in one go; returns the new length of `to`. */

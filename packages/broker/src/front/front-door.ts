@@ -16,11 +16,14 @@ import {
   type ListRoutesRequest,
   type ListRoutesResponse,
   type ListTopicsResponse,
+  type OpenWriterRequest,
+  type OpenWriterResponse,
   RefusalError,
   SUPPORTED_REQUEST_TYPES,
 } from '@seriatim/protocol';
 import { describeCluster, describeTopic, getRoute, listRoutes, topicInfo } from './describe.ts';
 import { fetchRecords } from './fetch.ts';
+import { openWriter, serveWriters } from './open-writer.ts';
 import { serveAppends } from './partition-appender.ts';
 import { serveReads } from './partition-reader.ts';
 import { serveStatus } from './peer-status.ts';
@@ -44,6 +47,7 @@ export class FrontDoor {
     serveAppends(ports);
     serveReads(ports);
     serveStatus(ports);
+    serveWriters(ports);
   }
 
   /** Refuses new requests as SHUTTING_DOWN from now on; those under way go on. */
@@ -74,6 +78,11 @@ export class FrontDoor {
   async initProducer(deadline: number): Promise<InitProducerResponse> {
     this.#checkOpen();
     return { producerId: await this.#ports.admin.producerId(deadline), epoch: FIRST_EPOCH };
+  }
+
+  async openWriter(request: OpenWriterRequest, deadline: number): Promise<OpenWriterResponse> {
+    this.#checkOpen();
+    return openWriter(this.#ports, request, deadline);
   }
 
   async createTopic(request: CreateTopicRequest, deadline: number): Promise<CreateTopicResponse> {

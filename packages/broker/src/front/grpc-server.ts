@@ -171,6 +171,9 @@ export class GrpcServer {
         door.deleteTopic(request.name, deadline),
       ),
       InitProducer: unary((_request, deadline) => door.initProducer(deadline)),
+      OpenWriter: unary((request: Parameters<FrontDoor['openWriter']>[0], deadline) =>
+        door.openWriter(request, deadline),
+      ),
       OrderedProduce: bytes((request, deadline) => door.orderedProduce(request, deadline)),
       OrderedProduceStream: duplexHandler<Buffer, Buffer>(
         (call) => this.#counted(this.#produceStream(call)),

@@ -106,7 +106,8 @@ export class ProduceAnswer {
       const run = planned.runs[error.run];
       if (run === undefined) continue;
       const notApplied = receipt.status[error.run] === RUN_REFUSED;
-      this.#fail(run, partition, error.code, error.message, notApplied, leader);
+      const { code, message, currentSequence } = error;
+      this.#fail(run, partition, code, message, notApplied, leader, currentSequence);
     }
     if (messages === 0) return;
     this.#successful += messages;
@@ -127,12 +128,14 @@ export class ProduceAnswer {
     message: string,
     notApplied: boolean,
     leader: number,
+    currentSequence = 0,
   ): void {
     const key = `${partition} ${code} ${notApplied} ${message}`;
     let error = this.#errors.get(key);
     if (error === undefined) {
       const leaderAddress = this.#leaderAddress(leader);
-      error = { partition, code, message, notApplied, messageIndexes: [], leaderAddress };
+      const rest = { messageIndexes: [], leaderAddress, currentSequence };
+      error = { partition, code, message, notApplied, ...rest };
       this.#errors.set(key, error);
     }
     const end = this.#runs.start[run + 1] ?? 0;
@@ -147,6 +150,8 @@ export class ProduceAnswer {
 function throwIfAlike(errors: readonly OpenError[]): void {
   const [first] = errors;
   if (first === undefined) return;
+  // A conflict is an answer, with a sequence in it that a status has no room for.
+  if (errors.some(({ code }) => code === 'SEQUENCE_CONFLICT')) return;
   const alike = errors.every(
     (error) =>
       error.notApplied === first.notApplied && ERRORS[error.code].status === ERRORS[first.code].status,

@@ -154,6 +154,7 @@ function oneRun(walked: WalkedProduce): RequestRuns {
     start: new Uint32Array([0, walked.count]),
     order,
     producerSequence: [0],
+    expectedSequence: [],
     partition: [walked.partition],
     life: [0],
   };

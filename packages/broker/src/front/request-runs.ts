@@ -16,6 +16,8 @@ export interface RequestRuns {
   readonly order: Uint32Array;
   /** The producer's sequence of the run's first message; 0: not idempotent. */
   readonly producerSequence: readonly number[];
+  /** Empty, or the group sequence that the run's first message must get; 0: any. */
+  readonly expectedSequence: readonly number[];
   /** Partition number, or {@link UNROUTED}. */
   readonly partition: number[];
   /** The route's epoch, the life of the group. */
@@ -52,7 +54,8 @@ export class RunBuilder {
     const start = new Uint32Array(count + 1);
     const order = new Uint32Array(walked.count);
     for (let index = 0; index < walked.count; index++) order[index] = index;
-    const runs = { count, start, order, producerSequence: walked.runSequences, partition: [], life: [] };
+    const { runSequences: producerSequence, runExpectedSequences: expectedSequence } = walked;
+    const runs = { count, start, order, producerSequence, expectedSequence, partition: [], life: [] };
     const unrouted = new Map<string, number>();
     let message = 0;
     for (let run = 0; run < count; run++) {
@@ -94,7 +97,7 @@ export class RunBuilder {
       order[at] = message;
       next[run] = at + 1;
     }
-    return { count: sizes.length, start, order, producerSequence: [], ...columns };
+    return { count: sizes.length, start, order, producerSequence: [], expectedSequence: [], ...columns };
   }
 
   /** The run of a message's group: the one it was seen in, else `run`, whose row is written. */

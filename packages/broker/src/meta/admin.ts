@@ -1,7 +1,7 @@
 /** What clients may ask of the cluster: topics and producer ids. */
 import type { Clock } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
-import type { Admin, LeaderDirectory, MetaView, TopicId, TopicView } from '../contracts.ts';
+import type { Admin, LeaderDirectory, MetaView, OpenedWriter, TopicId, TopicView } from '../contracts.ts';
 import { before, pause, Waiters } from './deadline.ts';
 import { type MetaCommand, type MetaResult, PARTITIONS_MAX } from './model.ts';
 
@@ -89,6 +89,14 @@ export class MetaAdmin implements Admin {
     const id = this.#nextProducer;
     this.#nextProducer += 1;
     return id;
+  }
+
+  /** The next epoch of a named producer, if `previousEpoch` is the newest. */
+  async openWriter(request: Parameters<Admin['openWriter']>[0], deadline: number): Promise<OpenedWriter> {
+    const answer = await this.#options.submit({ type: 'openWriter', ...request }, deadline);
+    if (answer.type !== 'writer')
+      throw new RefusalError('INTERNAL', `openWriter was answered ${answer.type}`);
+    return { producerId: answer.producerId, epoch: answer.epoch, opened: answer.opened };
   }
 
   async #reserve(deadline: number): Promise<void> {

@@ -92,6 +92,13 @@ function decodeOperationFields(type: string, from: Fields): MetaCommand {
       return { type, operation: whole(from, 'operation'), time: whole(from, 'time') };
     case 'reserveProducerIds':
       return { type, count: whole(from, 'count') };
+    case 'openWriter':
+      return {
+        type,
+        name: text(from, 'name'),
+        instance: text(from, 'instance'),
+        previousEpoch: whole(from, 'previousEpoch'),
+      };
     case 'raiseFeatureLevel':
       return { type, level: whole(from, 'level') };
     case 'replaceReplicas':

@@ -11,6 +11,7 @@ import {
   reserveProducerIds,
 } from './node-commands.ts';
 import { createTopic, deleteTopic, endOperation } from './topic-commands.ts';
+import { openWriter } from './writer-commands.ts';
 
 /** Applies one command; the same command at the same state gives the same state and answer on every replica. */
 export function executeCommand(tables: MetaTables, command: MetaCommand, index: Index): MetaResult {
@@ -27,6 +28,8 @@ export function executeCommand(tables: MetaTables, command: MetaCommand, index: 
       return endOperation(tables, command);
     case 'reserveProducerIds':
       return reserveProducerIds(tables, command);
+    case 'openWriter':
+      return openWriter(tables, command);
     case 'raiseFeatureLevel':
       return raiseFeatureLevel(tables, command);
     case 'replaceReplicas':

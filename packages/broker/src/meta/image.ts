@@ -37,6 +37,7 @@ export function writeImage(tables: MetaTables, applied: Index): readonly Uint8Ar
       nodes: [...tables.nodes.values()],
       topics: [...tables.topics.values()],
       operations: [...tables.operations.values()],
+      writers: [...tables.writers].map(([name, writer]) => ({ name, ...writer })),
     }),
   );
   const chunks: Uint8Array[] = [];
@@ -105,7 +106,18 @@ function readDocument(from: Fields): MetaTables {
   for (const topic of list(from, 'topics', readTopic)) tables.putTopic(topic);
   for (const operation of list(from, 'operations', readOperation))
     tables.operations.set(operation.id, operation);
+  // Images of the first version had none.
+  if (from['writers'] !== undefined) list(from, 'writers', (value) => readWriter(tables, value));
   return tables;
+}
+
+function readWriter(tables: MetaTables, value: unknown): void {
+  const from = fields(value, 'writer');
+  tables.writers.set(text(from, 'name'), {
+    producerId: whole(from, 'producerId'),
+    epoch: whole(from, 'epoch'),
+    instance: text(from, 'instance'),
+  });
 }
 
 /** A replica's placement out of JSON. */

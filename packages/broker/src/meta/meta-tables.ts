@@ -11,6 +11,7 @@ import {
   type Operation,
   type PartitionRecord,
   type TopicRecord,
+  type WriterRecord,
 } from './model.ts';
 import type { RouteTable } from './route-table.ts';
 
@@ -47,6 +48,8 @@ export class MetaTables {
   readonly owners: Map<ShardId, ShardOwner> = new Map();
   readonly operations: Map<number, Operation> = new Map();
   readonly routes: Map<TopicId, RouteTable> = new Map();
+  /** Named producers. */
+  readonly writers: Map<string, WriterRecord> = new Map();
 
   /** Adds a topic or puts its new record in place of the old one. */
   putTopic(topic: TopicRecord): void {

@@ -2,7 +2,14 @@
 import type { NodeId, ShardId } from '@seriatim/multiraft';
 import type { ErrorCode } from '@seriatim/protocol';
 import type { ReplicaId } from '@seriatim/raft';
-import type { NodeView, PartitionView, ReplicaPlacement, TopicId, TopicView } from '../contracts.ts';
+import type {
+  NodeView,
+  PartitionView,
+  ReplicaPlacement,
+  TopicId,
+  TopicView,
+  WriterView,
+} from '../contracts.ts';
 
 /** The newest format and behaviour that this program knows; the cluster's level rises to it when all nodes know it. */
 export const FEATURE_LEVEL = 1;
@@ -18,6 +25,8 @@ export const NODE_ID_MAX: number = FIRST_REPLICA - 1;
 export const FIRST_SHARD = 2;
 /** Producer ids that one command may reserve. */
 export const PRODUCER_BLOCK_MAX = 1_000_000;
+/** Names of producers; further ones are refused, because a name that was forgotten could not be fenced. */
+export const NAMED_WRITERS_MAX = 100_000;
 /** Ended operations kept for operators to see. */
 export const ENDED_OPERATIONS_MAX = 64;
 
@@ -38,6 +47,12 @@ export interface TopicRecord extends TopicView {
   readonly groupsMax: number;
   /** Random word of the request that created it: the same request sent again finds its own topic. */
   readonly token: string;
+}
+
+/** A named producer: the same id for ever, and the epoch of its newest instance. */
+export interface WriterRecord extends WriterView {
+  /** The word of the newest instance: its opening sent again takes no further epoch. */
+  readonly instance: string;
 }
 
 /** One replica that a {@link ReplaceReplicasOperation} replaces. */
@@ -106,6 +121,12 @@ export type MetaCommand =
   | { readonly type: 'deleteTopic'; readonly name: string; readonly token: string; readonly time: number }
   | { readonly type: 'endOperation'; readonly operation: number; readonly time: number }
   | { readonly type: 'reserveProducerIds'; readonly count: number }
+  | {
+      readonly type: 'openWriter';
+      readonly name: string;
+      readonly instance: string;
+      readonly previousEpoch: number;
+    }
   | { readonly type: 'raiseFeatureLevel'; readonly level: number }
   | {
       readonly type: 'replaceReplicas';
@@ -127,6 +148,8 @@ export type MetaResult =
   | { readonly type: 'done' }
   | { readonly type: 'topic'; readonly topic: TopicId }
   | { readonly type: 'producerIds'; readonly first: number; readonly count: number }
+  /** `opened`: false when the newest epoch is another one than the command names. */
+  | ({ readonly type: 'writer'; readonly opened: boolean } & WriterView)
   /** The node's new replica of the meta shard, and where all its replicas are. */
   | {
       readonly type: 'replica';

@@ -2,7 +2,7 @@
 import { ERRORS, type ErrorCode } from '@seriatim/protocol';
 import type { Index, ReplicaId } from '@seriatim/raft';
 import type { TopicId } from '../contracts.ts';
-import { type Fields, fields, list, MetaFormatError, parseFields, text, whole } from './fields.ts';
+import { type Fields, fields, flag, list, MetaFormatError, parseFields, text, whole } from './fields.ts';
 import { readReplica } from './image.ts';
 import type { MetaResult } from './model.ts';
 
@@ -34,6 +34,13 @@ function decodeResult(from: Fields): MetaResult {
       return { type, topic: whole(from, 'topic') as TopicId };
     case 'producerIds':
       return { type, first: whole(from, 'first'), count: whole(from, 'count') };
+    case 'writer':
+      return {
+        type,
+        producerId: whole(from, 'producerId'),
+        epoch: whole(from, 'epoch'),
+        opened: flag(from, 'opened'),
+      };
     case 'replica':
       return {
         type,

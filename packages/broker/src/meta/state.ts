@@ -1,7 +1,7 @@
 /** The meta shard's state machine, and the view of it that every node reads. */
 import type { EntryDescription, Leadership, NodeId, ShardId, StateMachine } from '@seriatim/multiraft';
 import type { Entry, Index, ReplicaId, Term } from '@seriatim/raft';
-import type { MetaView, ReplicaPlacement, RouteView, TopicId } from '../contracts.ts';
+import type { MetaView, ReplicaPlacement, RouteView, TopicId, WriterView } from '../contracts.ts';
 import { decodeCommand } from './command-codec.ts';
 import { executeCommand } from './execute.ts';
 import { readImage, writeImage } from './image.ts';
@@ -15,6 +15,9 @@ const NOBODY: Leadership = {
   leads: false,
   confirmed: false,
 };
+
+/** Commands that change nothing of what {@link MetaView.onChange} tells of. */
+const QUIET: ReadonlySet<string> = new Set(['assignRoutes', 'removeRoutes', 'openWriter']);
 
 /**
  * State of the meta shard. `apply` is deterministic: equal entries give equal images. A command that this program does not know throws
@@ -45,7 +48,7 @@ export class MetaState implements StateMachine, MetaView {
         const result = executeCommand(this.#tables, command, entry.index);
         const wanted = this.#wanted.get(entry.index);
         if (wanted?.term === entry.term) wanted.result = result;
-        if (command.type !== 'assignRoutes' && command.type !== 'removeRoutes') changed = true;
+        if (!QUIET.has(command.type)) changed = true;
       }
       this.#applied = entry.index;
     }
@@ -211,6 +214,9 @@ export class MetaState implements StateMachine, MetaView {
   }
   loads(topic: TopicId): readonly number[] {
     return this.#tables.routes.get(topic)?.loads ?? [];
+  }
+  writer(name: string): WriterView | undefined {
+    return this.#tables.writers.get(name);
   }
   onChange(listener: () => void): void {
     this.#changeListeners.push(listener);

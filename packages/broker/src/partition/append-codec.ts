@@ -3,14 +3,17 @@
  * in its run, v name bytes, v life, v count, v producer's sequence, u32 CRC-32, v body bytes), then the body. Answer: u8
  * version, u8 type (0 receipt, 1 refusal); receipt: v time stamp, v runs, each (u8 status, v first offset, v first sequence), v
  * errors, each (v run, text code, text message); refusal: u8 not applied, text code, text message. Text: v bytes, UTF-8.
+ * Version 2 is used only where it is needed, so that nodes of the first version understand all else: behind each run's producer
+ * sequence comes v expected sequence, behind each error's message v current sequence + 1 or 0.
  */
 import type { ShardId } from '@seriatim/multiraft';
 import { ERRORS, type ErrorCode, RefusalError } from '@seriatim/protocol';
-import { type AppendAnswer, type AppendBatch, RUN_UNKNOWN } from '../contracts.ts';
+import { type AppendAnswer, type AppendBatch, RUN_UNKNOWN, type RunError } from '../contracts.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 
 const VERSION = 1;
+const VERSION_WITH_EXPECTATIONS = 2;
 const RECEIPT = 0;
 const REFUSAL = 1;
 /** No batch that fits the request limit has more; keeps a broken count from making huge columns. */
@@ -23,7 +26,8 @@ function broken(message: string): Error {
 /** The request in parts; the last one is the batch's own body, not copied. */
 export function encodeAppendBatch(batch: AppendBatch): readonly Uint8Array[] {
   const writer = new ByteWriter(64 + batch.runs * 24);
-  writer.u8(VERSION);
+  const { expectedSequence } = batch;
+  writer.u8(expectedSequence === undefined ? VERSION : VERSION_WITH_EXPECTATIONS);
   writer.varint(batch.shard);
   writer.varint(batch.producerId);
   writer.varint(batch.producerEpoch);
@@ -38,6 +42,7 @@ export function encodeAppendBatch(batch: AppendBatch): readonly Uint8Array[] {
     writer.varint(batch.life[run] as number);
     writer.varint(batch.count[run] as number);
     writer.varint(batch.producerSequence[run] as number);
+    if (expectedSequence !== undefined) writer.varint(expectedSequence[run] ?? 0);
     writer.u32(batch.checksum[run] as number);
     writer.varint(end - start);
     start = end;
@@ -49,8 +54,7 @@ export function encodeAppendBatch(batch: AppendBatch): readonly Uint8Array[] {
 export function decodeAppendBatch(bytes: Uint8Array): AppendBatch {
   const reader = new ByteReader(broken);
   reader.open(bytes);
-  const version = reader.u8();
-  if (version !== VERSION) throw broken(`version ${version} is not known here`);
+  const expecting = readVersion(reader) === VERSION_WITH_EXPECTATIONS;
   const shard = reader.varint() as ShardId;
   const producerId = reader.varint();
   const producerEpoch = reader.varint();
@@ -65,6 +69,7 @@ export function decodeAppendBatch(bytes: Uint8Array): AppendBatch {
     checksum: [] as number[],
     bodyEnd: [] as number[],
   };
+  const expectedSequence: number[] = [];
   let start = 0;
   for (let run = 0; run < runs; run++) {
     const nameStart = start + reader.varint();
@@ -72,6 +77,7 @@ export function decodeAppendBatch(bytes: Uint8Array): AppendBatch {
     columns.life.push(reader.varint());
     columns.count.push(reader.varint());
     columns.producerSequence.push(reader.varint());
+    if (expecting) expectedSequence.push(reader.varint());
     columns.checksum.push(reader.u32());
     start += reader.varint();
     if (nameEnd > start) throw broken(`group of run ${run} lies outside the run`);
@@ -80,13 +86,16 @@ export function decodeAppendBatch(bytes: Uint8Array): AppendBatch {
     columns.bodyEnd.push(start);
   }
   if (reader.remaining !== start) throw broken(`body has ${reader.remaining} bytes, its runs ${start}`);
-  return { shard, producerId, producerEpoch, runs, ...columns, body: reader.view(start) };
+  const batch = { shard, producerId, producerEpoch, runs, ...columns, body: reader.view(start) };
+  return expecting ? { ...batch, expectedSequence } : batch;
 }
 
 /** The answer to an append, for {@link decodeAppendAnswer}. */
 export function encodeAppendAnswer(answer: AppendAnswer): Uint8Array {
   const writer = new ByteWriter(answer.type === 'receipt' ? 32 + answer.status.length * 12 : 256);
-  writer.u8(VERSION);
+  const conflicts =
+    answer.type === 'receipt' && answer.errors.some((error) => error.currentSequence !== undefined);
+  writer.u8(conflicts ? VERSION_WITH_EXPECTATIONS : VERSION);
   if (answer.type === 'refusal') {
     writer.u8(REFUSAL);
     writer.u8(answer.notApplied ? 1 : 0);
@@ -107,6 +116,7 @@ export function encodeAppendAnswer(answer: AppendAnswer): Uint8Array {
     writer.varint(error.run);
     writeText(writer, error.code);
     writeText(writer, error.message);
+    if (conflicts) writer.varint((error.currentSequence ?? -1) + 1);
   }
   return writer.view();
 }
@@ -115,8 +125,7 @@ export function encodeAppendAnswer(answer: AppendAnswer): Uint8Array {
 export function decodeAppendAnswer(bytes: Uint8Array): AppendAnswer {
   const reader = new ByteReader(broken);
   reader.open(bytes);
-  const version = reader.u8();
-  if (version !== VERSION) throw broken(`version ${version} is not known here`);
+  const conflicts = readVersion(reader) === VERSION_WITH_EXPECTATIONS;
   const type = reader.u8();
   if (type === REFUSAL) {
     const notApplied = reader.u8() === 1;
@@ -136,13 +145,21 @@ export function decodeAppendAnswer(bytes: Uint8Array): AppendAnswer {
     firstOffset.push(reader.varint());
     firstSequence.push(reader.varint());
   }
-  const errors: { run: number; code: ErrorCode; message: string }[] = [];
+  const errors: RunError[] = [];
   const count = reader.varint();
   if (count > reader.remaining) throw broken(`${count} errors are too many`);
   for (let at = 0; at < count; at++) {
-    errors.push({ run: reader.varint(), code: readCode(reader), message: readText(reader) });
+    const error = { run: reader.varint(), code: readCode(reader), message: readText(reader) };
+    const current = conflicts ? reader.varint() : 0;
+    errors.push(current === 0 ? error : { ...error, currentSequence: current - 1 });
   }
   return { type: 'receipt', timestamp, status, firstOffset, firstSequence, errors };
+}
+
+function readVersion(reader: ByteReader): number {
+  const version = reader.u8();
+  if (version === VERSION || version === VERSION_WITH_EXPECTATIONS) return version;
+  throw broken(`version ${version} is not known here`);
 }
 
 function writeText(writer: ByteWriter, text: string): void {

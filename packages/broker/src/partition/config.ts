@@ -4,6 +4,8 @@ export interface PartitionConfig {
   readonly entryBytesMax: number;
   /** Entries proposed and not yet settled; above it batches wait and gather, which makes entries larger under load. */
   readonly entriesInFlightMax: number;
+  /** Openings of named producers proposed and not yet settled; above it OVERLOADED. */
+  readonly openingsInFlightMax: number;
   /** Bytes of batches not yet answered; above it OVERLOADED. */
   readonly unansweredBytesMax: number;
   /** How long a batch waits for a leader that was elected but has not applied its no-op, milliseconds. */
@@ -24,6 +26,7 @@ export interface PartitionConfig {
 export const defaultPartitionConfig: PartitionConfig = Object.freeze({
   entryBytesMax: 512 * 1024,
   entriesInFlightMax: 16,
+  openingsInFlightMax: 64,
   unansweredBytesMax: 64 * 1024 * 1024,
   unconfirmedWaitMilliseconds: 80,
   proposeRetryMilliseconds: 5,

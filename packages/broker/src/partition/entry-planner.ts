@@ -7,6 +7,7 @@ import type { PartitionState } from './partition-state.ts';
 import type { PendingBatch } from './pending-batch.ts';
 import { PendingRuns } from './pending-runs.ts';
 import { RunJudge, VERDICT_DUPLICATE, VERDICT_TAKE } from './run-judge.ts';
+import { WriterFences } from './writer-fences.ts';
 
 /** What an entry holds in the overlay, to be given back when its fate is known. */
 export interface PlannedEntry {
@@ -16,12 +17,15 @@ export interface PlannedEntry {
   readonly mark: number;
   /** Keys of the names that it declares. */
   readonly names: readonly string[];
+  /** The fence that it raises. */
+  readonly fence: { readonly producerId: number; readonly epoch: number } | null;
 }
 
 /** See the head of this file. One entry at a time: begin, plan…, then finish or roll back. */
 export class EntryPlanner {
   readonly #state: PartitionState;
   readonly #pending = new PendingRuns();
+  readonly #fences = new WriterFences();
   readonly #judge: RunJudge;
   readonly #builder = new AppendBuilder();
   #generation = 0;
@@ -36,7 +40,7 @@ export class EntryPlanner {
 
   constructor(state: PartitionState) {
     this.#state = state;
-    this.#judge = new RunJudge(state, this.#pending);
+    this.#judge = new RunJudge(state, this.#pending, this.#fences);
   }
 
   /** Plans from the applied state on; called when the leader's no-op is applied, so that nothing lies between. */
@@ -50,6 +54,7 @@ export class EntryPlanner {
   drop(): void {
     this.#generation++;
     this.#pending.clear();
+    this.#fences.clear();
   }
 
   begin(timestamp: number): void {
@@ -68,8 +73,16 @@ export class EntryPlanner {
 
   /** The command, and what it holds in the overlay. */
   finish(): { readonly data: Uint8Array; readonly entry: PlannedEntry } {
-    const entry = { generation: this.#generation, mark: this.#pending.next, names: this.#names };
+    const { next: mark } = this.#pending;
+    const entry = { generation: this.#generation, mark, names: this.#names, fence: null };
     return { data: this.#builder.finish(), entry };
+  }
+
+  /** Lays a fence over the applied state, once the core has taken its command: what is planned from now on lies behind it. */
+  fence(producerId: number, epoch: number): PlannedEntry {
+    this.#fences.raise(producerId, epoch);
+    const { next: mark } = this.#pending;
+    return { generation: this.#generation, mark, names: [], fence: { producerId, epoch } };
   }
 
   /** As if the entry had never been begun. */
@@ -85,6 +98,7 @@ export class EntryPlanner {
     if (!this.isCurrent(entry)) return;
     this.#pending.release(entry.mark);
     this.#pending.dropNames(entry.names);
+    if (entry.fence !== null) this.#fences.release(entry.fence.producerId, entry.fence.epoch);
   }
 
   isCurrent(entry: PlannedEntry): boolean {
@@ -115,7 +129,7 @@ export class EntryPlanner {
           pending.duplicate(judge.offset, judge.sequence, judge.inFlight);
           if (!judge.inFlight) pending.timestamp = judge.timestamp;
         } else {
-          pending.refuse(judge.code, judge.message);
+          pending.refuse(judge.code, judge.message, judge.currentSequence ?? undefined);
         }
       }
       start = end;

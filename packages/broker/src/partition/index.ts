@@ -21,3 +21,9 @@ export {
   type PartitionStatus,
   partitionStatus,
 } from './status-codec.ts';
+export {
+  decodeWriterOpening,
+  decodeWriterPositions,
+  encodeWriterOpening,
+  encodeWriterPositions,
+} from './writer-codec.ts';

@@ -9,6 +9,8 @@ import type {
   Partition,
   RecordStretch,
   TopicId,
+  WriterOpening,
+  WriterPosition,
 } from '../contracts.ts';
 import { encodeRemoveBefore } from './command.ts';
 import { defaultPartitionConfig, type PartitionConfig } from './config.ts';
@@ -19,6 +21,7 @@ import { PartitionState } from './partition-state.ts';
 import type { RecordSource } from './record-source.ts';
 import { decideRetention, type RetentionLimits } from './retention.ts';
 import { WatermarkWaiters } from './watermark-waiters.ts';
+import { WriterOpener } from './writer-opener.ts';
 
 /** What a partition's replica is made of. */
 export interface PartitionOptions {
@@ -63,6 +66,7 @@ class LocalPartition implements OpenPartition {
   readonly #waiters: WatermarkWaiters;
   readonly #reader: PartitionReader;
   readonly #leader: PartitionLeader;
+  readonly #opener: WriterOpener;
   #shard: Shard | null = null;
   #leadership: Leadership | null = null;
   #cancelRetention: () => void = () => {};
@@ -89,6 +93,7 @@ class LocalPartition implements OpenPartition {
     };
     const { diskHasRoom } = options;
     this.#leader = new PartitionLeader({ shard, state: this.state, clock, config, diskHasRoom });
+    this.#opener = new WriterOpener({ state: this.state, leader: this.#leader, clock });
     this.state.listen({
       advanced: () => this.#waiters.advanced(this.state.nextOffset),
       removed: (_lowWatermark, firstIndex) => source.removeBefore(firstIndex),
@@ -120,6 +125,10 @@ class LocalPartition implements OpenPartition {
 
   append(batch: AppendBatch, deadline: number): Promise<AppendAnswer> {
     return this.#leader.append(batch, deadline);
+  }
+
+  openWriter(opening: WriterOpening, deadline: number): Promise<readonly WriterPosition[]> {
+    return this.#opener.open(opening, deadline);
   }
 
   confirmedHighWatermark(deadline: number): Promise<Offset> {
@@ -174,6 +183,7 @@ class LocalPartition implements OpenPartition {
     this.#closed = true;
     this.#cancelRetention();
     this.#leader.close();
+    this.#opener.close();
     this.#waiters.wakeAll();
   }
 

@@ -7,6 +7,7 @@
 import type { Clock, Fate, Leadership, Shard } from '@seriatim/multiraft';
 import { NO_REPLICA, type Refusal } from '@seriatim/raft';
 import type { AppendAnswer, AppendBatch, Appender } from '../contracts.ts';
+import { encodeOpenWriter } from './command.ts';
 import type { PartitionConfig } from './config.ts';
 import { EntryPlanner, type PlannedEntry } from './entry-planner.ts';
 import type { PartitionState } from './partition-state.ts';
@@ -50,6 +51,7 @@ export class PartitionLeader implements Appender {
   readonly #unanswered = new Set<PendingBatch>();
   #unansweredBytes = 0;
   readonly #flights = new Set<Flight>();
+  #fencesInFlight = 0;
   #lastFlight: Flight | null = null;
   #leadership: Leadership = {
     term: 0 as Leadership['term'],
@@ -104,6 +106,28 @@ export class PartitionLeader implements Appender {
       if (this.#queueBytes >= this.#config.entryBytesMax) this.#flush();
       else this.#scheduleFlush();
     });
+  }
+
+  /**
+   * Proposes a fence for a named producer's lower epochs: whatever is appended from now on is judged behind it. Gives the core's reason when
+   * it is not taken; else `settled` is called once, when the state tells of the fence or never will.
+   */
+  fence(producerId: number, epoch: number, settled: (fate: Fate) => void): Refusal | null {
+    if (this.#closed || !this.#leadership.confirmed) return 'notLeader';
+    if (this.#fencesInFlight >= this.#config.openingsInFlightMax) return 'tooMuchUncommitted';
+    let flight: Flight | null = null;
+    const data = encodeOpenWriter({ timestamp: this.#clock.wallTime(), producerId, epoch });
+    const result = this.#shard.propose(data, (fate) => {
+      this.#fencesInFlight--;
+      if (flight !== null) this.#settled(flight, fate);
+      settled(fate);
+    });
+    if (result.type === 'refused') return result.reason;
+    flight = { entry: this.#planner.fence(producerId, epoch), batches: [] };
+    this.#fencesInFlight++;
+    this.#flights.add(flight);
+    this.#lastFlight = flight;
+    return null;
   }
 
   /** To be called with each change of leadership, after the state applied what came before it. */

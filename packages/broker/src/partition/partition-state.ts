@@ -6,12 +6,20 @@ import { crc32 } from 'node:zlib';
 import type { EntryDescription, Leadership, StateMachine } from '@seriatim/multiraft';
 import type { Entry } from '@seriatim/raft';
 import { AppendHeader } from './append-header.ts';
-import { COMMAND_APPEND, COMMAND_REMOVE_BEFORE, commandKind, decodeRemoveBefore } from './command.ts';
+import {
+  COMMAND_APPEND,
+  COMMAND_OPEN_WRITER,
+  COMMAND_REMOVE_BEFORE,
+  commandKind,
+  decodeOpenWriter,
+  decodeRemoveBefore,
+} from './command.ts';
 import type { GroupNames } from './group-names.ts';
 import { GroupRecords } from './group-records.ts';
 import { readImage, writeImage } from './image-codec.ts';
 import { MemoryTail } from './memory-tail.ts';
 import { mustHold, ShardFault } from './shard-fault.ts';
+import { WriterFences } from './writer-fences.ts';
 
 /** What a partition's state needs of the outside. */
 export interface PartitionStateOptions {
@@ -34,6 +42,8 @@ export class PartitionState implements StateMachine {
   /** Names of the groups by number; replaced, as {@link records}, when an image comes. */
   names: GroupNames;
   records: GroupRecords = new GroupRecords();
+  /** Epochs of named producers. */
+  fences: WriterFences = new WriterFences();
   readonly tail: MemoryTail;
   readonly #options: PartitionStateOptions;
   readonly #header = new AppendHeader();
@@ -106,14 +116,16 @@ export class PartitionState implements StateMachine {
       },
       this.names,
       this.records.copy(),
+      this.fences.rows(),
     );
   }
 
   restore(chunks: Iterable<Uint8Array>): void {
     const names = this.#options.names();
-    const { numbers, records } = readImage(chunks, names);
+    const { numbers, records, fences } = readImage(chunks, names);
     this.names = names;
     this.records = records;
+    this.fences = fences;
     this.tail.clear();
     this.#appliedIndex = numbers.appliedIndex;
     this.#nextOffset = numbers.nextOffset;
@@ -171,6 +183,11 @@ export class PartitionState implements StateMachine {
       case COMMAND_REMOVE_BEFORE:
         this.#applyRemoveBefore(entry);
         return;
+      case COMMAND_OPEN_WRITER: {
+        const { producerId, epoch } = decodeOpenWriter(entry.data);
+        this.fences.raise(producerId, epoch);
+        return;
+      }
       default:
         throw new ShardFault(
           `command kind ${kind} at index ${entry.index} is not known here; upgrade this node`,
@@ -236,6 +253,10 @@ export class PartitionState implements StateMachine {
     records.advance(group, firstSequence + count - 1, offset + count - 1, header.timestamp);
     const producer = header.producer[run] as number;
     if (producer === 0) return;
+    const fence = this.fences.epoch(producer);
+    if (fence > 0 && (header.epoch[run] as number) < fence) {
+      throw new ShardFault(`entry ${index}: producer ${producer} appends behind its fence at epoch ${fence}`);
+    }
     records.remember(
       group,
       producer,

@@ -8,6 +8,7 @@ import {
   RUN_REFUSED,
   RUN_STORED,
   RUN_UNKNOWN,
+  type RunError,
 } from '../contracts.ts';
 
 /** While the original of a duplicate is not committed; becomes RUN_DUPLICATE. Never leaves this room. */
@@ -47,7 +48,7 @@ export class PendingBatch {
   #status: number[] = [];
   #offsets: number[] = [];
   #sequences: number[] = [];
-  #errors: { run: number; code: ErrorCode; message: string }[] = [];
+  #errors: RunError[] = [];
   #outcome = OUTCOME_CONFIRMED;
   readonly #answer: (answer: AppendAnswer) => void;
 
@@ -87,9 +88,9 @@ export class PendingBatch {
     this.#sequences.push(sequence);
   }
 
-  refuse(code: ErrorCode, message: string): void {
+  refuse(code: ErrorCode, message: string, currentSequence?: number): void {
     this.refused++;
-    this.#errors.push({ run: this.#status.length, code, message });
+    this.#errors.push({ run: this.#status.length, code, message, currentSequence });
     this.#status.push(RUN_REFUSED);
     this.#offsets.push(0);
     this.#sequences.push(0);
@@ -133,7 +134,7 @@ export class PendingBatch {
       ? 'leadership was lost before the entry was known to be committed; send the same again'
       : 'leadership was lost and the entry was not stored; send the same to the new leader';
     if (this.duplicates === 0) return appendRefusal(code, message, !unknown);
-    const errors: { run: number; code: ErrorCode; message: string }[] = [];
+    const errors: RunError[] = [];
     for (let run = 0; run < this.#status.length; run++) {
       const status = this.#status[run];
       if (status === RUN_DUPLICATE) continue;
@@ -141,7 +142,8 @@ export class PendingBatch {
       this.#status[run] = rowUnknown ? RUN_UNKNOWN : RUN_REFUSED;
       this.#offsets[run] = 0;
       this.#sequences[run] = 0;
-      errors.push({ run, code: rowUnknown ? 'NOT_COMMITTED' : 'NOT_LEADER', message });
+      const code = rowUnknown ? 'NOT_COMMITTED' : 'NOT_LEADER';
+      errors.push({ run, code, message });
     }
     return this.#rows(errors);
   }

@@ -7,6 +7,7 @@ import type { AppendBatch } from '../contracts.ts';
 import { NO_GROUP } from './append-header.ts';
 import type { PartitionState } from './partition-state.ts';
 import type { PendingRuns } from './pending-runs.ts';
+import type { WriterFences } from './writer-fences.ts';
 import {
   WRITER_CHECKSUM,
   WRITER_COUNT,
@@ -45,13 +46,18 @@ export class RunJudge {
   inFlight = false;
   code: ErrorCode = 'INTERNAL';
   message = '';
+  /** The group's last sequence; only for SEQUENCE_CONFLICT. */
+  currentSequence: number | null = null;
 
   readonly #state: PartitionState;
   readonly #pending: PendingRuns;
+  readonly #fences: WriterFences;
 
-  constructor(state: PartitionState, pending: PendingRuns) {
+  /** `fences`: those proposed and not applied yet. */
+  constructor(state: PartitionState, pending: PendingRuns, fences: WriterFences) {
     this.#state = state;
     this.#pending = pending;
+    this.#fences = fences;
   }
 
   /** One of VERDICT_…; `nextGroup` is the number that a new group would get. */
@@ -68,6 +74,8 @@ export class RunJudge {
         `producer ${batch.producerId} sent messages without group: only messages with a group can be idempotent, send them with producer 0`,
       );
     }
+    const fence = this.#fence(batch.producerId);
+    if (batch.producerEpoch < fence) return this.#fenced(batch, fence);
     const life = batch.life[run] as number;
     let group = this.#state.names.find(batch.body, start, end);
     if (group < 0) {
@@ -80,11 +88,13 @@ export class RunJudge {
     const current = newest >= 0 ? this.#pending.life(newest) : this.#state.records.life(group);
     if (life !== current) {
       if (life < current) return this.#stale(life, `the group is in life ${current} here`);
-      return this.#judgeUnknownWriter(batch, run, 0);
+      return this.#judgeFirst(batch, run);
     }
     this.lastSequence =
       newest >= 0 ? this.#pending.lastSequence(newest) : this.#state.records.lastSequence(group);
-    return batch.producerId === 0 ? VERDICT_TAKE : this.#judgeWriter(batch, run, newest, life);
+    if (batch.producerId === 0) return VERDICT_TAKE;
+    const verdict = this.#judgeWriter(batch, run, newest, life);
+    return verdict === VERDICT_TAKE ? this.#judgeExpectation(batch, run) : verdict;
   }
 
   #judgeNew(batch: AppendBatch, run: number, life: number, nextGroup: number): number {
@@ -92,7 +102,29 @@ export class RunJudge {
     if (life <= forgotten) return this.#stale(life, `groups up to life ${forgotten} were forgotten here`);
     this.group = nextGroup;
     this.isNew = true;
-    return this.#judgeUnknownWriter(batch, run, 0);
+    return this.#judgeFirst(batch, run);
+  }
+
+  /** A run into a life of which nothing is stored yet. */
+  #judgeFirst(batch: AppendBatch, run: number): number {
+    const verdict = this.#judgeUnknownWriter(batch, run, 0);
+    return verdict === VERDICT_TAKE ? this.#judgeExpectation(batch, run) : verdict;
+  }
+
+  /** Compare-and-append: of the writers that expect the same sequence the first one has it. */
+  #judgeExpectation(batch: AppendBatch, run: number): number {
+    const expected = batch.expectedSequence?.[run] ?? 0;
+    const next = this.lastSequence + 1;
+    if (expected === 0 || expected === next) return VERDICT_TAKE;
+    const message = `the group's last sequence is ${this.lastSequence}, the run expects ${expected - 1}: read what came between and decide again`;
+    this.#refuse('SEQUENCE_CONFLICT', message);
+    this.currentSequence = this.lastSequence;
+    return VERDICT_REFUSE;
+  }
+
+  #fence(producer: number): number {
+    if (producer === 0) return 0;
+    return Math.max(this.#state.fences.epoch(producer), this.#fences.epoch(producer));
   }
 
   #judgeWriter(batch: AppendBatch, run: number, newest: number, life: number): number {
@@ -146,12 +178,9 @@ export class RunJudge {
     const sequence = batch.producerSequence[run] as number;
     const order = Math.sign(batch.producerEpoch - epoch);
     if (order < CURRENT) {
-      return this.#refuse(
-        'PRODUCER_FENCED',
-        `producer ${batch.producerId} has epoch ${epoch} here, the request's is ${batch.producerEpoch}: another instance took over`,
-      );
+      return this.#fenced(batch, epoch);
     }
-    if (order > CURRENT) return this.#judgeUnknownWriter(batch, run, 0);
+    // A newer instance of a named producer goes on behind the last run of the one before.
     const expected = first + count;
     if (sequence === expected) return VERDICT_TAKE;
     if (sequence > expected) {
@@ -160,7 +189,11 @@ export class RunJudge {
         `producer ${batch.producerId} sent sequence ${sequence}, expected ${expected}: send what lies between first`,
       );
     }
-    const same = sequence === first && batch.count[run] === count && batch.checksum[run] === checksum;
+    const same =
+      order === CURRENT &&
+      sequence === first &&
+      batch.count[run] === count &&
+      batch.checksum[run] === checksum;
     if (same) return VERDICT_DUPLICATE;
     return this.#refuse(
       'WRITER_UNKNOWN',
@@ -189,9 +222,17 @@ export class RunJudge {
     );
   }
 
+  #fenced(batch: AppendBatch, epoch: number): number {
+    return this.#refuse(
+      'PRODUCER_FENCED',
+      `producer ${batch.producerId} has epoch ${epoch} here, the request's is ${batch.producerEpoch}: another instance took over`,
+    );
+  }
+
   #refuse(code: ErrorCode, message: string): number {
     this.code = code;
     this.message = message;
+    this.currentSequence = null;
     return VERDICT_REFUSE;
   }
 }

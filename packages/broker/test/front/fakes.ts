@@ -4,15 +4,19 @@ import type { Clock, NodeId, Shard, ShardId } from '@seriatim/multiraft';
 import { DEFAULT_LIMITS, type ProduceLimits, RefusalError } from '@seriatim/protocol';
 import type { ReplicaId } from '@seriatim/raft';
 import type {
+  Admin,
   AppendAnswer,
   AppendBatch,
   MetaView,
   Offset,
+  OpenedWriter,
   Partition,
   PeerCalls,
   RecordStretch,
   TopicId,
   TopicView,
+  WriterOpening,
+  WriterPosition,
 } from '../../src/contracts.ts';
 import { RUN_STORED } from '../../src/contracts.ts';
 import { FrontDoor } from '../../src/front/front-door.ts';
@@ -36,6 +40,10 @@ export class FakePartition {
   readonly sequences = new Map<string, number>();
   /** What to answer instead of storing. */
   answer: ((batch: AppendBatch) => AppendAnswer) | null = null;
+  readonly openings: WriterOpening[] = [];
+  /** What a named producer is told. */
+  positions: (opening: WriterOpening) => readonly WriterPosition[] = ({ groups }) =>
+    groups.map(() => ({ known: true, lastProducerSequence: 3, lastGroupSequence: 5 }));
   waiting: (() => void)[] = [];
   readonly shard: Shard;
 
@@ -98,6 +106,10 @@ export class FakePartition {
       },
       lowWatermark: 0 as Offset,
       append: (batch) => this.append(batch),
+      openWriter: async (opening) => {
+        this.openings.push(opening);
+        return this.positions(opening);
+      },
       confirmedHighWatermark: async () => high(),
       read: async (offset, bytesMax, group) => this.read(offset, bytesMax, group),
       waitFor: (offset, signal) =>
@@ -157,6 +169,7 @@ export class FakeCluster {
   readonly clock: Clock = new RealClock();
   readonly partitions: FakePartition[];
   readonly routes: Route[] = [];
+  readonly writers = new Map<string, { readonly producerId: number; readonly epoch: number }>();
   /** Node that leads a partition; 0: nobody. */
   readonly leaders: number[];
   readonly handlers = new Map<number, Map<number, Parameters<PeerCalls['handle']>[1]>>();
@@ -236,6 +249,7 @@ export class FakeCluster {
         },
         deleteTopic: async () => undefined,
         producerId: async () => 77,
+        openWriter: async (request) => this.#open(request),
       },
       leaders: {
         leader: (shard) => {
@@ -257,6 +271,14 @@ export class FakeCluster {
       calls: this.#calls(id),
       peerState: () => 'up',
     };
+  }
+
+  #open({ name, previousEpoch }: Parameters<Admin['openWriter']>[0]): OpenedWriter {
+    const known = this.writers.get(name) ?? { producerId: 500 + this.writers.size, epoch: 0 };
+    if (known.epoch !== previousEpoch) return { ...known, opened: false };
+    const next = { producerId: known.producerId, epoch: known.epoch + 1 };
+    this.writers.set(name, next);
+    return { ...next, opened: true };
   }
 
   async #assign(groups: readonly Uint8Array[], deadline: number): Promise<void> {
@@ -309,6 +331,7 @@ export class FakeCluster {
         this.partitions.map(
           (_, partition) => this.routes.filter((route) => route.partition === partition).length,
         ),
+      writer: (name) => this.writers.get(name),
       onChange: () => undefined,
     };
   }

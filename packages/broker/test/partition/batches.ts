@@ -7,6 +7,8 @@ export interface RunSpec {
   readonly group?: string;
   readonly life?: number;
   readonly sequence?: number;
+  /** Group sequence that it must get. */
+  readonly expected?: number;
   /** Values of the messages. */
   readonly values: readonly string[];
 }
@@ -58,6 +60,9 @@ export function batch(
     producerEpoch: producer.epoch,
     runs: runs.length,
     ...columns,
+    ...(runs.some(({ expected }) => expected !== undefined)
+      ? { expectedSequence: runs.map(({ expected }) => expected ?? 0) }
+      : {}),
     body: Buffer.concat(parts),
   };
 }

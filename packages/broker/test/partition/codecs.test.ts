@@ -143,7 +143,7 @@ describe('appends between nodes', () => {
     ];
     for (const answer of answers) expect(decodeAppendAnswer(encodeAppendAnswer(answer))).toEqual(answer);
     expect(() => decodeAppendAnswer(Uint8Array.of(1, 7))).toThrow(/type 7/);
-    expect(() => decodeAppendAnswer(Uint8Array.of(2))).toThrow(/version 2/);
+    expect(() => decodeAppendAnswer(Uint8Array.of(3))).toThrow(/version 3/);
   });
 });
 

@@ -193,13 +193,13 @@ describe('a partition leader and retries', () => {
     expect(await lost).toMatchObject({ type: 'refusal', code: 'NOT_LEADER', notApplied: true });
   });
 
-  it('begins a new epoch of a producer at 1 and fences the older one', async () => {
+  it('goes on in a new epoch of a producer behind the last sequence and fences the older one', async () => {
     const setup = await leading();
     await store(setup, [{ group: 'a', sequence: 1, values: ['1', '2'] }]);
-    const next = await store(setup, [{ group: 'a', sequence: 3, values: ['x'] }], { id: 11, epoch: 2 });
-    expect(next.errors).toMatchObject([{ code: 'WRITER_UNKNOWN' }]);
+    const again = await store(setup, [{ group: 'a', sequence: 1, values: ['x'] }], { id: 11, epoch: 2 });
+    expect(again.errors).toMatchObject([{ code: 'WRITER_UNKNOWN' }]);
     expect(
-      (await store(setup, [{ group: 'a', sequence: 1, values: ['x'] }], { id: 11, epoch: 2 })).status,
+      (await store(setup, [{ group: 'a', sequence: 3, values: ['x'] }], { id: 11, epoch: 2 })).status,
     ).toEqual([RUN_STORED]);
     expect((await store(setup, [{ group: 'a', sequence: 3, values: ['x'] }])).errors).toMatchObject([
       { code: 'PRODUCER_FENCED' },

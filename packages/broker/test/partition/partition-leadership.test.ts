@@ -100,7 +100,7 @@ describe('a partition leader whose leadership is in doubt', () => {
   it('takes an unknown group only in a life above those it has forgotten', async () => {
     const setup = await setUp();
     const numbers = { ...ZEROES, highestForgotten: 9 };
-    setup.partition.state.restore([...writeImage(numbers, groupNames(), new GroupRecords())]);
+    setup.partition.state.restore([...writeImage(numbers, groupNames(), new GroupRecords(), [])]);
     setup.shard.leadConfirmed();
     const stale = await store(setup, [{ group: 'a', life: 9, sequence: 1, values: ['1'] }]);
     expect(stale.errors).toMatchObject([{ code: 'STALE_ROUTE' }]);

@@ -6,8 +6,12 @@ import type { Mutant } from './mutants.ts';
 
 const PACKAGES = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 
-/** Bundles the simulation with a mutant's edits to `file`. Fails when a text to be replaced is not there exactly once. */
-export async function buildSimulation(file: string, mutant: Mutant | null): Promise<void> {
+/** Bundles a simulation with a mutant's edits to `file`. Fails when a text to be replaced is not there exactly once. */
+export async function buildSimulation(
+  file: string,
+  mutant: Pick<Mutant, 'name' | 'edits'> | null,
+  entry = 'simulate.ts',
+): Promise<void> {
   const done = new Set<number>();
   const edits: Plugin = {
     name: 'mutant',
@@ -30,11 +34,15 @@ export async function buildSimulation(file: string, mutant: Mutant | null): Prom
     },
   };
   await build({
-    entryPoints: [join(PACKAGES, 'testkit/src/bin/simulate.ts')],
+    entryPoints: [join(PACKAGES, 'testkit/src/bin', entry)],
     outfile: file,
     bundle: true,
     platform: 'node',
     format: 'esm',
+    // Dependencies that are CommonJS ask for Node's own modules so.
+    banner: {
+      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    },
     conditions: ['seriatim-source'],
     plugins: [edits],
     logLevel: 'silent',
