@@ -37,7 +37,7 @@ export class BrokerNode {
   readonly partitions: Map<ShardId, OpenPartition> = new Map();
   #door: FrontDoor | null = null;
   readonly #leaders = new Map<ShardId, { readonly node: NodeId; readonly term: number }>();
-  readonly #leaderListeners: ((shard: ShardId) => void)[] = [];
+  readonly #leaderListeners = new Set<(shard: ShardId) => void>();
 
   private constructor(options: BrokerNodeOptions) {
     this.node = options.node;
@@ -67,7 +67,10 @@ export class BrokerNode {
     const state = new MetaState();
     const directory: LeaderDirectory = {
       leader: (shard) => this.#leaders.get(shard),
-      onChange: (listener) => void this.#leaderListeners.push(listener),
+      onChange: (listener) => {
+        this.#leaderListeners.add(listener);
+        return () => this.#leaderListeners.delete(listener);
+      },
     };
     const calls = new FramedPeerCalls(transport, clock, defaultPeerCallLimits);
     let meta: LogReplica | undefined;
