@@ -17,6 +17,7 @@ import {
   type SoftStatus,
   type Term,
 } from '@seriatim/raft';
+import { ApplyBacklog } from './apply-backlog.ts';
 import { raftConfig, ticks } from './host-config.ts';
 import { Inbox } from './inbox.ts';
 import type { Leadership, LogStore, NodeId, ShardId } from './ports.ts';
@@ -63,8 +64,9 @@ export class ShardRunner implements Shard {
   #appliedIndex: Index;
   #appliedTerm: Term;
   #appliedConfiguration: Configuration;
-  /** Committed entries that wait for an image to be loaded; null: none is being loaded. */
-  #backlog: Entry[] | null = null;
+  /** Committed entries that wait for a later turn, or for an image to be loaded. */
+  readonly #backlog = new ApplyBacklog();
+  #restoring = false;
   #skipTicks = 0;
   #refused = new Set<ReplicaId>();
   #closed = false;
@@ -100,7 +102,7 @@ export class ShardRunner implements Shard {
   }
   /** True while an image replaces the state. */
   get restoring(): boolean {
-    return this.#backlog !== null;
+    return this.#restoring;
   }
 
   propose(data: Uint8Array, settle: (fate: Fate) => void): ProposeResult {
@@ -181,6 +183,7 @@ export class ShardRunner implements Shard {
       return;
     }
     for (const message of this.#inbox.take()) this.#core.step(message);
+    this.#applySlice();
     this.#reads.issue((id) => this.#core.read(id) === null);
     while (!this.#closed && this.#core.hasReady()) this.#carryOut(this.#core.ready());
   }
@@ -217,7 +220,7 @@ export class ShardRunner implements Shard {
     if (this.#closed) return;
     this.#closed = true;
     this.#confirmed = false;
-    this.#backlog = null;
+    this.#backlog.clear();
     this.#proposals.abandon();
     this.#reads.abandon();
   }
@@ -228,8 +231,10 @@ export class ShardRunner implements Shard {
     for (const message of ready.messages) this.#host.send(this, message);
     if (ready.snapshot !== null) this.#restore(ready.snapshot);
     if (ready.committed.length > 0) {
-      if (this.#backlog === null) this.#apply(ready.committed);
-      else this.#backlog.push(...ready.committed);
+      const idle = this.#backlog.empty;
+      this.#backlog.add(ready.committed);
+      // What waits already has its turn planned.
+      if (idle) this.#applySlice();
     }
     if (ready.reads.length > 0) this.#reads.outcomes(ready.reads, this.#readable());
     for (const replica of ready.imagesWanted) this.#host.wantImage(this, replica);
@@ -248,6 +253,13 @@ export class ShardRunner implements Shard {
         for (const message of afterWrite) this.#host.send(this, message);
       });
     });
+  }
+
+  /** Applies what waits, as much as one turn may; the rest has the next one. */
+  #applySlice(): void {
+    if (this.#restoring || this.#backlog.empty) return;
+    this.#apply(this.#backlog.takeSlice());
+    if (!this.#backlog.empty) this.#host.wake(this);
   }
 
   #apply(entries: readonly Entry[]): void {
@@ -298,7 +310,8 @@ export class ShardRunner implements Shard {
 
   /** An image took the place of the log: the state follows from the store. */
   #restore(meta: SnapshotMeta): void {
-    this.#backlog = [];
+    this.#backlog.clear();
+    this.#restoring = true;
     this.#appliedIndex = meta.index;
     this.#appliedTerm = meta.term;
     this.#appliedConfiguration = meta.configuration;
@@ -316,10 +329,9 @@ export class ShardRunner implements Shard {
 
   /** The state machine holds the image: what was committed meanwhile follows. */
   #imageLoaded(): void {
-    const backlog = this.#backlog ?? [];
-    this.#backlog = null;
+    this.#restoring = false;
     this.#core.applied(this.#appliedIndex);
-    if (backlog.length > 0) this.#apply(backlog);
+    this.#applySlice();
     this.#reads.applied(this.#appliedIndex);
   }
 
@@ -347,7 +359,7 @@ export class ShardRunner implements Shard {
 
   /** What reads may rely on: nothing while an image is being loaded. */
   #readable(): Index {
-    return this.#backlog === null ? this.#appliedIndex : (0 as Index);
+    return this.#restoring ? (0 as Index) : this.#appliedIndex;
   }
 
   #refusal(reason: Refusal): ProposeResult {
