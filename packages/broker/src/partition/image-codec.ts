@@ -3,16 +3,20 @@
  * index, v next offset, v low watermark, v first index kept, v highest forgotten epoch, v last time stamp, v groups; the
  * groups' names by rising number, each v length and bytes; their rows as they lie in memory, so that an image costs a copy
  * (GroupRecords.rowBytes); v groups with further writers, each v group and writers (WriterRows.write); v groups with
- * intervals, each v group, v intervals, each (v partition, v first sequence, v last sequence). It is the same on every
- * replica with the same applied index, so its checksum is the applied-state hash.
+ * intervals, each v group, v intervals, each (v partition, v first sequence, v last sequence); from version 2 on the
+ * subscriptions (SubscriptionsState.write); version 1 has none. It is the same on every replica with the same applied index, so
+ * its checksum is the applied-state hash.
  */
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import type { GroupNames } from './group-names.ts';
 import { GroupRecords } from './group-records.ts';
 import { mustHold, ShardFault } from './shard-fault.ts';
+import { SubscriptionsState } from './subscription/subscription-state.ts';
 
-const IMAGE_VERSION = 1;
+const IMAGE_VERSION = 2;
+/** Before there were subscriptions. */
+const IMAGE_VERSION_PLAIN = 1;
 /** Largest chunk of an image, as the log store asks for. */
 export const IMAGE_CHUNK_BYTES_MAX: number = 64 * 1024;
 /** Chunks are cut when they have this much: one more group, with all its writers, still fits. */
@@ -28,11 +32,12 @@ export interface StateNumbers {
   readonly lastTimestamp: number;
 }
 
-/** `records` must not change while the chunks are taken; names of the groups in it must stay. */
+/** `records` and `subscriptions` must not change while the chunks are taken; names of the groups in it must stay. */
 export function* writeImage(
   numbers: StateNumbers,
   names: GroupNames,
   records: GroupRecords,
+  subscriptions: SubscriptionsState,
 ): Generator<Uint8Array> {
   const writer = new ByteWriter(IMAGE_CHUNK_BYTES_MAX);
   writer.u8(IMAGE_VERSION);
@@ -52,6 +57,7 @@ export function* writeImage(
   yield* cut(writer);
   yield* records.rowBytes();
   for (const _ of records.writeExtras(writer)) if (writer.length >= CUT_BYTES) yield* cut(writer);
+  for (const _ of subscriptions.write(writer)) if (writer.length >= CUT_BYTES) yield* cut(writer);
   yield* cut(writer);
 }
 
@@ -68,13 +74,17 @@ function* cut(writer: ByteWriter): Generator<Uint8Array> {
 export function readImage(
   chunks: Iterable<Uint8Array>,
   names: GroupNames,
-): { readonly numbers: StateNumbers; readonly records: GroupRecords } {
+): {
+  readonly numbers: StateNumbers;
+  readonly records: GroupRecords;
+  readonly subscriptions: SubscriptionsState;
+} {
   const bytes = Buffer.concat([...chunks]);
   const reader = new ByteReader((message) => new ShardFault(`partition image: ${message}`));
   reader.open(bytes);
   const version = reader.u8();
   mustHold(
-    version === IMAGE_VERSION,
+    version === IMAGE_VERSION || version === IMAGE_VERSION_PLAIN,
     `partition image version ${version} is not known here; upgrade this node`,
   );
   const numbers = {
@@ -94,6 +104,8 @@ export function readImage(
     }
   }
   const records = GroupRecords.read(reader, count);
+  const subscriptions =
+    version === IMAGE_VERSION_PLAIN ? new SubscriptionsState() : SubscriptionsState.read(reader);
   mustHold(reader.remaining === 0, 'partition image: bytes behind its end');
-  return { numbers, records };
+  return { numbers, records, subscriptions };
 }

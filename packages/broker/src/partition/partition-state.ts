@@ -12,6 +12,13 @@ import { GroupRecords } from './group-records.ts';
 import { readImage, writeImage } from './image-codec.ts';
 import { MemoryTail } from './memory-tail.ts';
 import { mustHold, ShardFault } from './shard-fault.ts';
+import {
+  COMMAND_GROUP_ACTION,
+  COMMAND_POSITION,
+  COMMAND_PROGRESS,
+  COMMAND_SESSIONS,
+} from './subscription/subscription-command.ts';
+import { SubscriptionsState } from './subscription/subscription-state.ts';
 
 /** What a partition's state needs of the outside. */
 export interface PartitionStateOptions {
@@ -27,6 +34,8 @@ export interface StateListener {
   /** Everything below was removed by retention, or an image came with that low watermark. */
   removed?(lowWatermark: number, firstIndex: number): void;
   leadership?(leadership: Leadership): void;
+  /** A subscription began, began anew, or was forgotten. */
+  repositioned?(subscription: number): void;
 }
 
 /** See the head of this file. */
@@ -34,6 +43,7 @@ export class PartitionState implements StateMachine {
   /** Names of the groups by number; replaced, as {@link records}, when an image comes. */
   names: GroupNames;
   records: GroupRecords = new GroupRecords();
+  subscriptions: SubscriptionsState = new SubscriptionsState();
   readonly tail: MemoryTail;
   readonly #options: PartitionStateOptions;
   readonly #header = new AppendHeader();
@@ -86,6 +96,7 @@ export class PartitionState implements StateMachine {
         this.#appliedIndex === 0 || entry.index === this.#appliedIndex + 1,
         `entry ${entry.index} behind applied index ${this.#appliedIndex}`,
       );
+      this.subscriptions.noteTerm(entry.term);
       if (entry.type === 'command') this.#applyCommand(entry);
       this.#appliedIndex = entry.index;
     }
@@ -106,14 +117,16 @@ export class PartitionState implements StateMachine {
       },
       this.names,
       this.records.copy(),
+      this.subscriptions.copy(),
     );
   }
 
   restore(chunks: Iterable<Uint8Array>): void {
     const names = this.#options.names();
-    const { numbers, records } = readImage(chunks, names);
+    const { numbers, records, subscriptions } = readImage(chunks, names);
     this.names = names;
     this.records = records;
+    this.subscriptions = subscriptions;
     this.tail.clear();
     this.#appliedIndex = numbers.appliedIndex;
     this.#nextOffset = numbers.nextOffset;
@@ -170,6 +183,12 @@ export class PartitionState implements StateMachine {
         return;
       case COMMAND_REMOVE_BEFORE:
         this.#applyRemoveBefore(entry);
+        return;
+      case COMMAND_POSITION:
+      case COMMAND_PROGRESS:
+      case COMMAND_GROUP_ACTION:
+      case COMMAND_SESSIONS:
+        this.#applySubscription(kind, entry.data);
         return;
       default:
         throw new ShardFault(
@@ -250,6 +269,12 @@ export class PartitionState implements StateMachine {
     );
   }
 
+  #applySubscription(kind: number, data: Uint8Array): void {
+    const repositioned = this.subscriptions.apply(kind, data);
+    if (repositioned === 0) return;
+    for (const listener of this.#listeners) listener.repositioned?.(repositioned);
+  }
+
   #applyRemoveBefore(entry: Entry): void {
     const command = decodeRemoveBefore(entry.data);
     mustHold(
@@ -258,6 +283,7 @@ export class PartitionState implements StateMachine {
     );
     this.#lowWatermark = Math.max(this.#lowWatermark, command.lowWatermark);
     this.#firstIndex = Math.max(this.#firstIndex, command.firstIndex);
+    this.subscriptions.removeBefore(this.#lowWatermark);
     for (const listener of this.#listeners) listener.removed?.(this.#lowWatermark, this.#firstIndex);
   }
 }
