@@ -2,5 +2,5 @@ import { describe } from 'vitest';
 import { runSeeds } from './support/seeds.ts';
 
 describe('every guarantee under faults', () => {
-  runSeeds(126, 250);
+  runSeeds(251, 500);
 });

@@ -16,5 +16,5 @@ describe('a simulation', () => {
 
 // The other half is in simulation-seeds.test.ts, so that two cores share the work.
 describe('every guarantee under faults', () => {
-  runSeeds(1, 125);
+  runSeeds(1, 250);
 });

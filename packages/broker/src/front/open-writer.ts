@@ -24,6 +24,7 @@ import {
   encodeWriterOpening,
   encodeWriterPositions,
 } from '../partition/index.ts';
+import { callLeader } from './leader-call.ts';
 import { leaderAddress, readyTopic } from './look-up.ts';
 import type { FrontPorts } from './ports.ts';
 
@@ -172,10 +173,9 @@ async function openAtLeader(
     throw new RefusalError('NO_LEADER', 'the partition has no leader at the moment');
   }
   if (leader === ports.node) return openHere(ports, opening, deadline);
-  const body = encodeWriterOpening(opening);
-  const positions = decodeWriterPositions(
-    await ports.calls.call(leader, REQUEST_OPEN_WRITER, [body], deadline),
-  );
+  const parts = [encodeWriterOpening(opening)];
+  const question = { shard: opening.shard, leader, kind: REQUEST_OPEN_WRITER, parts, deadline };
+  const positions = decodeWriterPositions(await callLeader(ports, question));
   if (positions.length === opening.groups.length) return positions;
   throw new RefusalError('INTERNAL', `${positions.length} positions for ${opening.groups.length} groups`);
 }

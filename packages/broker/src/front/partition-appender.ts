@@ -1,5 +1,4 @@
 /** Brings a batch to the leader of its partition: here, or over one hop. It never waits for an election. */
-import type { NodeId, ShardId } from '@seriatim/multiraft';
 import { type ErrorCode, RefusalError } from '@seriatim/protocol';
 import { type AppendAnswer, type AppendBatch, type AppendRefusal, REQUEST_APPEND } from '../contracts.ts';
 import {
@@ -8,6 +7,7 @@ import {
   encodeAppendAnswer,
   encodeAppendBatch,
 } from '../partition/index.ts';
+import { callLeader } from './leader-call.ts';
 import type { FrontPorts } from './ports.ts';
 
 /** An answer, and who gave it (0: this node knew no leader to ask). */
@@ -37,40 +37,12 @@ export async function appendToLeader(
     return { answer: await appendHere(ports, batch, deadline), leader: known.node };
   try {
     const parts = encodeAppendBatch(batch);
-    const call = ports.calls.call(known.node, REQUEST_APPEND, parts, deadline);
-    const body = await whileItLeads(ports, batch.shard, known.node, call);
+    const question = { shard: batch.shard, leader: known.node, kind: REQUEST_APPEND, parts, deadline };
+    const body = await callLeader(ports, question);
     return { answer: readAnswer(body), leader: known.node };
   } catch (error) {
     return { answer: refusalOf(error), leader: known.node };
   }
-}
-
-/** A leader that hands over in order has this long to answer what it had taken, milliseconds. */
-const HANDOVER_MILLISECONDS = 100;
-
-/**
- * A frozen leader answers nothing until its connection is given up; that another node leads, or the partition is without leader, is
- * known sooner. Then what it did is unknown, and the caller may ask the new leader.
- */
-function whileItLeads<T>(ports: FrontPorts, shard: ShardId, node: NodeId, call: Promise<T>): Promise<T> {
-  const { leaders, clock } = ports;
-  return new Promise((resolve, reject) => {
-    let cancel: (() => void) | null = null;
-    const giveUp = (): void => {
-      end();
-      const message = `node ${node} was silent when it ceased to lead the partition`;
-      reject(new RefusalError('NOT_COMMITTED', message, { outcome: 'unknown' }));
-    };
-    const end = leaders.onChange((changed) => {
-      if (changed !== shard || cancel !== null || leaders.leader(shard)?.node === node) return;
-      cancel = clock.after(HANDOVER_MILLISECONDS, giveUp);
-    });
-    const over = (): void => {
-      end();
-      cancel?.();
-    };
-    call.finally(over).then(resolve, reject);
-  });
 }
 
 /** Serves batches that other nodes forward: taken here or refused, never forwarded again. */

@@ -2,6 +2,7 @@
 import type { Clock } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import { type Offset, type Partition, type PartitionView, REQUEST_FETCH } from '../contracts.ts';
+import { callLeader } from './leader-call.ts';
 import type { FrontPorts } from './ports.ts';
 import {
   decodeReadAnswer,
@@ -33,7 +34,9 @@ export async function readFromLeader(
   const asked: ReadRequest = { ...request, shard: view.shard };
   if (known.node === ports.node) return readHere(ports, asked, signal);
   const deadline = ports.clock.now() + request.waitMilliseconds + CALL_MILLISECONDS;
-  const body = await ports.calls.call(known.node, REQUEST_FETCH, [encodeReadRequest(asked)], deadline);
+  const parts = [encodeReadRequest(asked)];
+  const { shard } = view;
+  const body = await callLeader(ports, { shard, leader: known.node, kind: REQUEST_FETCH, parts, deadline });
   return decodeReadAnswer(body);
 }
 

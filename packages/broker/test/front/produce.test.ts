@@ -250,9 +250,7 @@ describe('OrderedProduce', () => {
     cluster.lead(1, 0);
     const answer = await answering;
     expect(answer.statuses).toEqual([0, 3]);
-    expect(answer.partitionErrors).toMatchObject([
-      { code: 'NOT_COMMITTED', notApplied: false, partition: 1 },
-    ]);
+    expect(answer.partitionErrors).toMatchObject([{ code: 'NOT_LEADER', notApplied: false, partition: 1 }]);
     expect(cluster.leaderListeners.size).toBe(0);
   });
 
