@@ -36,8 +36,8 @@ describe('docs/protocol.md', () => {
     expect(documented).toEqual(actual);
   });
 
-  it('has exactly the calls of the service', () => {
-    const proto = page('proto/seriatim/v1/broker.proto');
+  it('has exactly the calls of the services', () => {
+    const proto = page('proto/seriatim/v1/broker.proto') + page('proto/seriatim/v1/subscription.proto');
     const service = [...proto.matchAll(/^ {2}rpc (\w+)\(/gm)].map((match) => match[1]);
     const documented = tableRows(page('docs/protocol.md'))
       .filter((cells) => /^[\d, ]+$/.test(cells[1] ?? ''))

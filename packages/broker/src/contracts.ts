@@ -5,6 +5,7 @@
 import type { NodeId, Shard, ShardId } from '@seriatim/multiraft';
 import type { ErrorCode } from '@seriatim/protocol';
 import type { ReplicaId } from '@seriatim/raft';
+import type { SubscribedPartition } from './subscription-contracts.ts';
 
 /** Given by the meta shard, never used again. */
 export type TopicId = number & { readonly brand: 'TopicId' };
@@ -206,7 +207,7 @@ export const REQUEST_FETCH = 6;
 export const REQUEST_OPEN_WRITER = 26;
 
 /** A partition's replica on this node. */
-export interface Partition extends Appender {
+export interface Partition extends Appender, SubscribedPartition {
   readonly shard: Shard;
   readonly topic: TopicId;
   readonly partition: number;

@@ -10,7 +10,7 @@ const target = join(here, '..', 'src', 'generated', 'descriptor.ts');
 
 const root = new protobuf.Root();
 root.resolvePath = (_origin, path) => join(protoRoot, path);
-root.loadSync('seriatim/v1/broker.proto');
+root.loadSync(['seriatim/v1/broker.proto', 'seriatim/v1/subscription.proto']);
 root.resolveAll();
 
 const json = JSON.stringify(root.toJSON());

@@ -19,6 +19,23 @@ export const REQUEST_TYPES = {
   ORDERED_PRODUCE_STREAM: 40,
 } as const;
 
+/** Numbers of the service Subscriptions; among {@link SUPPORTED_REQUEST_TYPES} only where it is served. */
+export const SUBSCRIPTION_REQUEST_TYPES = {
+  CONSUME: 12,
+  CREATE_SUBSCRIPTION: 13,
+  LIST_SUBSCRIPTIONS: 14,
+  DESCRIBE_SUBSCRIPTION: 15,
+  DELETE_SUBSCRIPTION: 16,
+  RESET_SUBSCRIPTION: 17,
+  PAUSE_SUBSCRIPTION: 18,
+  RESUME_SUBSCRIPTION: 19,
+  REWIND_GROUP: 20,
+  EXPLAIN_GROUP: 21,
+  LIST_PARKED_GROUPS: 23,
+  RESOLVE_GROUP: 24,
+  LIST_SUBSCRIPTION_ACTIONS: 25,
+} as const;
+
 /** Name of a request type. */
 export type RequestType = keyof typeof REQUEST_TYPES;
 

@@ -1,24 +1,11 @@
-/** The gRPC service, from the embedded descriptor. One definition serves clients and servers. */
-import { Buffer } from 'node:buffer';
+/** The gRPC service Broker, from the embedded descriptor. One definition serves clients and servers. */
+import type { Buffer } from 'node:buffer';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
-import { fromJSON, type PackageDefinition } from '@grpc/proto-loader';
-import protobuf from 'protobufjs';
-import { RefusalError } from './errors.ts';
-import { DESCRIPTOR_JSON } from './generated/descriptor.ts';
-import { checkStrict } from './strict-decode.ts';
+import type { RefusalError } from './errors.ts';
+import { identity, opaqueMethod, PACKAGE, smallMethod } from './method-definition.ts';
 import type * as types from './types.ts';
 
-const PACKAGE = 'seriatim.v1';
-const descriptor: protobuf.INamespace = JSON.parse(DESCRIPTOR_JSON);
-const root = protobuf.Root.fromJSON(descriptor);
-root.resolveAll();
-
-/** For gRPC reflection: the whole package as proto-loader gives it. */
-export const brokerPackage: PackageDefinition = fromJSON(descriptor, {
-  longs: Number,
-  defaults: true,
-  arrays: true,
-});
+export { brokerPackage } from './method-definition.ts';
 
 /** Fully qualified name of the service, as health checks ask for it. */
 export const BROKER_SERVICE_NAME: string = `${PACKAGE}.Broker`;
@@ -26,7 +13,7 @@ export const BROKER_SERVICE_NAME: string = `${PACKAGE}.Broker`;
 /** A request as a server gets it: decoded, or why it could not be. It never throws, so that the answer is typed as well. */
 export type Decoded<T> = T | RefusalError;
 
-/** Any RPC of the API by its proto name. */
+/** Any RPC of the service by its proto name. */
 export type MethodName =
   | 'GetCapabilities'
   | 'DescribeCluster'
@@ -43,62 +30,10 @@ export type MethodName =
   | 'GetRoute'
   | 'ListRoutes';
 
-const identity = (bytes: Buffer): Buffer => bytes;
-
-/** Proto-loader's definition of one method, with this API's strictness laid over it. */
-function method<Request, Response>(name: MethodName): MethodDefinition<Request, Response> {
-  const service = brokerPackage[BROKER_SERVICE_NAME] as ServiceDefinition;
-  const loaded = service[name] as MethodDefinition<Request, Response>;
-  return { ...loaded, responseDeserialize: safe(loaded.responseDeserialize) };
-}
-
-/** A method whose request is small: servers get `Decoded<Request>`. */
-function small<Request, Response>(name: MethodName): MethodDefinition<Request, Response> {
-  const loaded = method<Request, Response>(name);
-  const type = root.lookupType(`${PACKAGE}.${name}Request`);
-  const requestDeserialize = (bytes: Buffer): Request => {
-    try {
-      checkStrict(type, bytes);
-      return loaded.requestDeserialize(bytes);
-    } catch (error) {
-      const refusal =
-        error instanceof RefusalError
-          ? error
-          : new RefusalError('INVALID_REQUEST', `${type.name}: broken encoding`, { cause: error });
-      // Carried to the handler as the request: unaryHandler and streamHandler answer it (see Decoded).
-      return refusal as unknown as Request;
-    }
-  };
-  return { ...loaded, requestDeserialize };
-}
-
-/** A method whose request and response stay bytes on both sides: the walker and the codecs read and write them. */
-function opaque(name: MethodName): MethodDefinition<Buffer, Buffer> {
-  return {
-    ...method<Buffer, Buffer>(name),
-    requestSerialize: identity,
-    requestDeserialize: identity,
-    responseSerialize: identity,
-    responseDeserialize: identity,
-  };
-}
-
-/** Refuses numbers that lost digits: a 64-bit value above 2^53 must never pass for another one. */
-function safe<T>(decode: (bytes: Buffer) => T): (bytes: Buffer) => T {
-  return (bytes) => {
-    const value = decode(bytes);
-    requireSafeNumbers(value, 'response');
-    return value;
-  };
-}
-
-function requireSafeNumbers(value: unknown, path: string): void {
-  if (typeof value === 'number') {
-    if (!Number.isSafeInteger(value)) throw new RangeError(`${path}: ${value} passes 2^53`);
-  } else if (typeof value === 'object' && value !== null && !Buffer.isBuffer(value)) {
-    for (const [name, inner] of Object.entries(value)) requireSafeNumbers(inner, `${path}.${name}`);
-  }
-}
+const small = <Request, Response>(name: MethodName): MethodDefinition<Request, Response> =>
+  smallMethod(BROKER_SERVICE_NAME, name);
+const opaque = (name: MethodName): MethodDefinition<Buffer, Buffer> =>
+  opaqueMethod(BROKER_SERVICE_NAME, name);
 
 /** The service with each RPC's types. Fetch takes a decoded request and answers bytes; the produce RPCs are bytes both ways. */
 export interface BrokerService extends ServiceDefinition {

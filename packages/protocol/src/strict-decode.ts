@@ -53,8 +53,10 @@ function checkField(type: protobuf.Type, reader: WireReader, seen: Set<number>):
   const end = reader.delimitedEnd();
   const content = reader.bytes.subarray(reader.position, end);
   if (field.type === 'string' && !isUtf8(content)) throw refuse(`field ${field.name} is not UTF-8`);
+  const inner = field.resolvedType;
+  if (inner !== null && 'fieldsById' in inner) checkStrict(inner, content);
   reader.position = end;
 }
 
-/** None of the small requests holds a message; should one ever, it is walked as opaque bytes. */
+/** Wire type of a field that is an enum or a message. */
 const enumOrMessage = (field: protobuf.Field): number => ('values' in (field.resolvedType ?? {}) ? 0 : 2);

@@ -1,6 +1,7 @@
 /** The replicas of partitions on this node: opened where the placement says, closed and forgotten where it no longer does. */
 import type { Clock, NodeId, RecoveredShard, ShardHost, ShardId } from '@seriatim/multiraft';
 import type { ReplicaId } from '@seriatim/raft';
+import type { DeadLetterWriter } from '../consume-contracts.ts';
 import type { LocalPartitions, MetaView, Partition } from '../contracts.ts';
 import {
   defaultPartitionConfig,
@@ -9,6 +10,7 @@ import {
   type PartitionConfig,
   type RecordSource,
 } from '../partition/index.ts';
+import type { SubscriptionDefinitions } from '../subscription-contracts.ts';
 
 /** What a replica to be opened is. */
 export interface WantedReplica {
@@ -34,6 +36,9 @@ export interface NodePartitionsOptions {
   /** False: appends are refused until there is more room on the disk. */
   readonly diskHasRoom: () => boolean;
   readonly retentionMilliseconds: number;
+  /** See PartitionOptions. */
+  readonly definitions?: SubscriptionDefinitions | undefined;
+  readonly deadLetters?: DeadLetterWriter | undefined;
 }
 
 /** See the head of this file. */
@@ -48,6 +53,11 @@ export class NodePartitions implements LocalPartitions {
       ...defaultPartitionConfig,
       retentionIntervalMilliseconds: options.retentionMilliseconds,
     };
+    options.definitions?.onSubscriptionChange((topic) => {
+      for (const partition of this.#open.values()) {
+        if (partition.topic === topic) partition.definitionsChanged();
+      }
+    });
   }
 
   get(shard: ShardId): Partition | undefined {
@@ -70,6 +80,8 @@ export class NodePartitions implements LocalPartitions {
       clockTrusted,
       diskHasRoom,
       topic: wanted.topic.id,
+      definitions: this.#options.definitions,
+      deadLetters: this.#options.deadLetters,
       source: sourceOf(shard),
       config: this.#config,
       retention: () => view.topicById(wanted.topic.id) ?? { retentionMilliseconds: 0, retentionBytes: 0 },

@@ -4,7 +4,7 @@
  * groups' names by rising number, each v length and bytes; their rows as they lie in memory, so that an image costs a copy
  * (GroupRecords.rowBytes); v groups with further writers, each v group and writers (WriterRows.write); v groups with
  * intervals, each v group, v intervals, each (v partition, v first sequence, v last sequence); from version 2 on v fenced
- * producers, each v id, v epoch. It is the same on every
+ * producers, each v id, v epoch; from version 3 on the subscriptions (SubscriptionsState.write). It is the same on every
  * replica with the same applied index, so its checksum is the applied-state hash.
  */
 import { ByteReader } from './byte-reader.ts';
@@ -12,11 +12,13 @@ import { ByteWriter } from './byte-writer.ts';
 import type { GroupNames } from './group-names.ts';
 import { GroupRecords } from './group-records.ts';
 import { mustHold, ShardFault } from './shard-fault.ts';
+import { SubscriptionsState } from './subscription/subscription-state.ts';
 import { WriterFences } from './writer-fences.ts';
 
-const IMAGE_VERSION = 2;
-/** Without fences. */
-const FIRST_IMAGE_VERSION = 1;
+const IMAGE_VERSION = 3;
+/** First version with each part; older images are read as if it were empty. */
+const FENCES_SINCE = 2;
+const SUBSCRIPTIONS_SINCE = 3;
 /** Largest chunk of an image, as the log store asks for. */
 export const IMAGE_CHUNK_BYTES_MAX: number = 64 * 1024;
 /** Chunks are cut when they have this much: one more group, with all its writers, still fits. */
@@ -32,12 +34,13 @@ export interface StateNumbers {
   readonly lastTimestamp: number;
 }
 
-/** `records` must not change while the chunks are taken; names of the groups in it must stay. */
+/** `records` and `subscriptions` must not change while the chunks are taken; names of the groups in it must stay. */
 export function* writeImage(
   numbers: StateNumbers,
   names: GroupNames,
   records: GroupRecords,
   fences: ReturnType<WriterFences['rows']>,
+  subscriptions: SubscriptionsState,
 ): Generator<Uint8Array> {
   const writer = new ByteWriter(IMAGE_CHUNK_BYTES_MAX);
   writer.u8(IMAGE_VERSION);
@@ -58,6 +61,7 @@ export function* writeImage(
   yield* records.rowBytes();
   for (const _ of records.writeExtras(writer)) if (writer.length >= CUT_BYTES) yield* cut(writer);
   for (const _ of WriterFences.write(fences, writer)) if (writer.length >= CUT_BYTES) yield* cut(writer);
+  for (const _ of subscriptions.write(writer)) if (writer.length >= CUT_BYTES) yield* cut(writer);
   yield* cut(writer);
 }
 
@@ -74,13 +78,18 @@ function* cut(writer: ByteWriter): Generator<Uint8Array> {
 export function readImage(
   chunks: Iterable<Uint8Array>,
   names: GroupNames,
-): { readonly numbers: StateNumbers; readonly records: GroupRecords; readonly fences: WriterFences } {
+): {
+  readonly numbers: StateNumbers;
+  readonly records: GroupRecords;
+  readonly fences: WriterFences;
+  readonly subscriptions: SubscriptionsState;
+} {
   const bytes = Buffer.concat([...chunks]);
   const reader = new ByteReader((message) => new ShardFault(`partition image: ${message}`));
   reader.open(bytes);
   const version = reader.u8();
   mustHold(
-    version === IMAGE_VERSION || version === FIRST_IMAGE_VERSION,
+    version >= 1 && version <= IMAGE_VERSION,
     `partition image version ${version} is not known here; upgrade this node`,
   );
   const numbers = {
@@ -100,7 +109,9 @@ export function readImage(
     }
   }
   const records = GroupRecords.read(reader, count);
-  const fences = version === FIRST_IMAGE_VERSION ? new WriterFences() : WriterFences.read(reader);
+  const fences = version < FENCES_SINCE ? new WriterFences() : WriterFences.read(reader);
+  const subscriptions =
+    version < SUBSCRIPTIONS_SINCE ? new SubscriptionsState() : SubscriptionsState.read(reader);
   mustHold(reader.remaining === 0, 'partition image: bytes behind its end');
-  return { numbers, records, fences };
+  return { numbers, records, fences, subscriptions };
 }

@@ -22,6 +22,12 @@ export {
   partitionStatus,
 } from './status-codec.ts';
 export {
+  type AdministrationTransport,
+  answerAdministration,
+  remoteAdministration,
+} from './subscription/administration-codec.ts';
+export { defaultSubscriptionLimits } from './subscription/limits.ts';
+export {
   decodeWriterOpening,
   decodeWriterPositions,
   encodeWriterOpening,

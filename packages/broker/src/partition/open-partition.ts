@@ -1,6 +1,7 @@
 /** Wires a partition's replica: state, leader, reader, retention, around one shard. */
 import type { Clock, Leadership, Shard, ShardId, StateMachine } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
+import type { DeadLetterWriter, PartitionDispatch, SubscriptionLimits } from '../consume-contracts.ts';
 import type {
   AppendAnswer,
   AppendBatch,
@@ -12,6 +13,7 @@ import type {
   WriterOpening,
   WriterPosition,
 } from '../contracts.ts';
+import type { PartitionAdministration, SubscriptionDefinitions } from '../subscription-contracts.ts';
 import { encodeRemoveBefore } from './command.ts';
 import { defaultPartitionConfig, type PartitionConfig } from './config.ts';
 import { type GroupNames, groupNames } from './group-names.ts';
@@ -20,6 +22,9 @@ import { PartitionReader } from './partition-reader.ts';
 import { PartitionState } from './partition-state.ts';
 import type { RecordSource } from './record-source.ts';
 import { decideRetention, type RetentionLimits } from './retention.ts';
+import { GroupAdministration } from './subscription/group-administration.ts';
+import { defaultSubscriptionLimits } from './subscription/limits.ts';
+import { PartitionSubscriptions } from './subscription/partition-subscriptions.ts';
 import { WatermarkWaiters } from './watermark-waiters.ts';
 import { WriterOpener } from './writer-opener.ts';
 
@@ -38,14 +43,29 @@ export interface PartitionOptions {
   readonly diskHasRoom: () => boolean;
   /** Opens the shard around the state machine: `spec => host.open(...)`. */
   readonly openShard: (stateMachine: StateMachine) => Promise<Shard>;
+  /** Without: there are no subscriptions. */
+  readonly definitions?: SubscriptionDefinitions | undefined;
+  /** Without: no letter is ever taken for good, its group waits. */
+  readonly deadLetters?: DeadLetterWriter | undefined;
   readonly config?: PartitionConfig;
+  readonly subscriptionLimits?: SubscriptionLimits;
   readonly names?: () => GroupNames;
 }
+
+const NO_SUBSCRIPTIONS: SubscriptionDefinitions = {
+  subscriptions: () => [],
+  subscription: () => undefined,
+  subscriptionById: () => undefined,
+  onSubscriptionChange: () => {},
+};
+const NO_DEAD_LETTERS: DeadLetterWriter = { write: () => Promise.resolve({ type: 'retry' }) };
 
 /** A partition that its node closes. */
 export interface OpenPartition extends Partition {
   readonly state: PartitionState;
   readonly leader: Leadership | null;
+  /** To be called when a definition of a subscription of this topic changed. */
+  definitionsChanged(): void;
   /** Answers what waits and ends reads' waits. To be called before the shard is closed. */
   close(): void;
 }
@@ -61,6 +81,8 @@ class LocalPartition implements OpenPartition {
   readonly topic: TopicId;
   readonly partition: number;
   readonly state: PartitionState;
+  readonly administration: PartitionAdministration;
+  readonly #subscriptions: PartitionSubscriptions;
   readonly #options: PartitionOptions;
   readonly #config: PartitionConfig;
   readonly #waiters: WatermarkWaiters;
@@ -87,20 +109,53 @@ class LocalPartition implements OpenPartition {
     this.#waiters = new WatermarkWaiters(config.waitersMax);
     this.#reader = new PartitionReader({ state: this.state, source, config });
     // The shard exists only after the state machine was given to it; nothing proposes before it leads.
-    const shard: Pick<Shard, 'propose' | 'read'> = {
+    const shard: Pick<Shard, 'propose' | 'read' | 'leadsForSure'> = {
       propose: (data, settle) => this.shard.propose(data, settle),
       read: (done) => this.shard.read(done),
+      leadsForSure: () => this.shard.leadsForSure(),
     };
     const { diskHasRoom } = options;
     this.#leader = new PartitionLeader({ shard, state: this.state, clock, config, diskHasRoom });
     this.#opener = new WriterOpener({ state: this.state, leader: this.#leader, clock });
+    this.#subscriptions = this.#subscribe(options, shard);
+    this.administration = new GroupAdministration({
+      clock,
+      shard,
+      source,
+      state: this.state,
+      subscriptions: this.#subscriptions,
+    });
     this.state.listen({
-      advanced: () => this.#waiters.advanced(this.state.nextOffset),
+      advanced: () => {
+        this.#waiters.advanced(this.state.nextOffset);
+        this.#subscriptions.advanced();
+      },
+      repositioned: (subscription) => this.#subscriptions.repositioned(subscription),
       removed: (_lowWatermark, firstIndex) => source.removeBefore(firstIndex),
       leadership: (leadership) => {
         this.#leadership = leadership;
         this.#leader.onLeadership(leadership);
+        this.#subscriptions.onLeadership(leadership);
       },
+    });
+  }
+
+  #subscribe(
+    options: PartitionOptions,
+    shard: Pick<Shard, 'propose' | 'read' | 'leadsForSure'>,
+  ): PartitionSubscriptions {
+    const { clock, topic, partition, source } = options;
+    return new PartitionSubscriptions({
+      clock,
+      shard,
+      topic,
+      partition,
+      source,
+      definitions: options.definitions ?? NO_SUBSCRIPTIONS,
+      deadLetters: options.deadLetters ?? NO_DEAD_LETTERS,
+      state: this.state,
+      limits: options.subscriptionLimits ?? defaultSubscriptionLimits,
+      scanBytesMax: this.#config.scanBytesMax,
     });
   }
 
@@ -115,6 +170,12 @@ class LocalPartition implements OpenPartition {
   }
   get leader(): Leadership | null {
     return this.#leadership;
+  }
+  get dispatch(): PartitionDispatch {
+    return this.#subscriptions;
+  }
+  definitionsChanged(): void {
+    this.#subscriptions.definitionsChanged();
   }
   get highWatermark(): Offset {
     return this.state.nextOffset as Offset;
@@ -182,6 +243,7 @@ class LocalPartition implements OpenPartition {
   close(): void {
     this.#closed = true;
     this.#cancelRetention();
+    this.#subscriptions.close();
     this.#leader.close();
     this.#opener.close();
     this.#waiters.wakeAll();

@@ -19,6 +19,13 @@ import { GroupRecords } from './group-records.ts';
 import { readImage, writeImage } from './image-codec.ts';
 import { MemoryTail } from './memory-tail.ts';
 import { mustHold, ShardFault } from './shard-fault.ts';
+import {
+  COMMAND_GROUP_ACTION,
+  COMMAND_POSITION,
+  COMMAND_PROGRESS,
+  COMMAND_SESSIONS,
+} from './subscription/subscription-command.ts';
+import { SubscriptionsState } from './subscription/subscription-state.ts';
 import { WriterFences } from './writer-fences.ts';
 
 /** What a partition's state needs of the outside. */
@@ -35,6 +42,8 @@ export interface StateListener {
   /** Everything below was removed by retention, or an image came with that low watermark. */
   removed?(lowWatermark: number, firstIndex: number): void;
   leadership?(leadership: Leadership): void;
+  /** A subscription began, began anew, or was forgotten. */
+  repositioned?(subscription: number): void;
 }
 
 /** See the head of this file. */
@@ -44,6 +53,7 @@ export class PartitionState implements StateMachine {
   records: GroupRecords = new GroupRecords();
   /** Epochs of named producers. */
   fences: WriterFences = new WriterFences();
+  subscriptions: SubscriptionsState = new SubscriptionsState();
   readonly tail: MemoryTail;
   readonly #options: PartitionStateOptions;
   readonly #header = new AppendHeader();
@@ -96,6 +106,7 @@ export class PartitionState implements StateMachine {
         this.#appliedIndex === 0 || entry.index === this.#appliedIndex + 1,
         `entry ${entry.index} behind applied index ${this.#appliedIndex}`,
       );
+      this.subscriptions.noteTerm(entry.term);
       if (entry.type === 'command') this.#applyCommand(entry);
       this.#appliedIndex = entry.index;
     }
@@ -117,15 +128,17 @@ export class PartitionState implements StateMachine {
       this.names,
       this.records.copy(),
       this.fences.rows(),
+      this.subscriptions.copy(),
     );
   }
 
   restore(chunks: Iterable<Uint8Array>): void {
     const names = this.#options.names();
-    const { numbers, records, fences } = readImage(chunks, names);
+    const { numbers, records, fences, subscriptions } = readImage(chunks, names);
     this.names = names;
     this.records = records;
     this.fences = fences;
+    this.subscriptions = subscriptions;
     this.tail.clear();
     this.#appliedIndex = numbers.appliedIndex;
     this.#nextOffset = numbers.nextOffset;
@@ -188,6 +201,12 @@ export class PartitionState implements StateMachine {
         this.fences.raise(producerId, epoch);
         return;
       }
+      case COMMAND_POSITION:
+      case COMMAND_PROGRESS:
+      case COMMAND_GROUP_ACTION:
+      case COMMAND_SESSIONS:
+        this.#applySubscription(kind, entry.data);
+        return;
       default:
         throw new ShardFault(
           `command kind ${kind} at index ${entry.index} is not known here; upgrade this node`,
@@ -271,6 +290,12 @@ export class PartitionState implements StateMachine {
     );
   }
 
+  #applySubscription(kind: number, data: Uint8Array): void {
+    const repositioned = this.subscriptions.apply(kind, data);
+    if (repositioned === 0) return;
+    for (const listener of this.#listeners) listener.repositioned?.(repositioned);
+  }
+
   #applyRemoveBefore(entry: Entry): void {
     const command = decodeRemoveBefore(entry.data);
     mustHold(
@@ -279,6 +304,7 @@ export class PartitionState implements StateMachine {
     );
     this.#lowWatermark = Math.max(this.#lowWatermark, command.lowWatermark);
     this.#firstIndex = Math.max(this.#firstIndex, command.firstIndex);
+    this.subscriptions.removeBefore(this.#lowWatermark);
     for (const listener of this.#listeners) listener.removed?.(this.#lowWatermark, this.#firstIndex);
   }
 }

@@ -123,6 +123,12 @@ export class FakePartition {
         return lastSequence === undefined ? null : { life: 1, lastSequence, lastOffset: 0, lastTimestamp: 5 };
       },
       groupCount: () => this.sequences.size,
+      get dispatch(): never {
+        throw new Error('not needed here');
+      },
+      get administration(): never {
+        throw new Error('not needed here');
+      },
     };
   }
 

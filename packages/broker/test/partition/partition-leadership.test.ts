@@ -3,6 +3,7 @@ import { RUN_DUPLICATE, RUN_REFUSED, RUN_STORED, RUN_UNKNOWN } from '../../src/c
 import { groupNames } from '../../src/partition/group-names.ts';
 import { GroupRecords } from '../../src/partition/group-records.ts';
 import { writeImage } from '../../src/partition/image-codec.ts';
+import { SubscriptionsState } from '../../src/partition/subscription/subscription-state.ts';
 import { DEADLINE, leading, P1, P2, send, store } from './appending.ts';
 import { batch } from './batches.ts';
 import { peek, receipt, replay, settle, setUp } from './setup.ts';
@@ -100,7 +101,9 @@ describe('a partition leader whose leadership is in doubt', () => {
   it('takes an unknown group only in a life above those it has forgotten', async () => {
     const setup = await setUp();
     const numbers = { ...ZEROES, highestForgotten: 9 };
-    setup.partition.state.restore([...writeImage(numbers, groupNames(), new GroupRecords(), [])]);
+    setup.partition.state.restore([
+      ...writeImage(numbers, groupNames(), new GroupRecords(), [], new SubscriptionsState()),
+    ]);
     setup.shard.leadConfirmed();
     const stale = await store(setup, [{ group: 'a', life: 9, sequence: 1, values: ['1'] }]);
     expect(stale.errors).toMatchObject([{ code: 'STALE_ROUTE' }]);

@@ -19,6 +19,7 @@ import { COMMAND_APPEND, commandKind } from '../../src/partition/command.ts';
 import { defaultPartitionConfig } from '../../src/partition/config.ts';
 import { type OpenPartition, openPartition } from '../../src/partition/open-partition.ts';
 import { batch, contents } from './batches.ts';
+import { FakeDefinitions } from './fake-definitions.ts';
 import { FakeSource } from './fake-source.ts';
 
 const SHARD = 10 as ShardId;
@@ -99,6 +100,8 @@ export class RaftPartition {
       source: new FakeSource(),
       retention: () => ({ retentionMilliseconds: 0, retentionBytes: 0 }),
       clockTrusted: () => true,
+      definitions: new FakeDefinitions(),
+      deadLetters: { write: () => Promise.resolve({ type: 'retry' }) },
       diskHasRoom: () => true,
       config: { ...defaultPartitionConfig, entriesInFlightMax: 4, entryBytesMax: 200 },
       openShard: (machine) =>

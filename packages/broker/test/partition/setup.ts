@@ -1,10 +1,13 @@
+import type { DeadLetter, DeadLetterResult, SubscriptionLimits } from '../../src/consume-contracts.ts';
 import type { AppendAnswer, AppendReceipt, TopicId } from '../../src/contracts.ts';
 import { defaultPartitionConfig, type PartitionConfig } from '../../src/partition/config.ts';
 import { groupNames } from '../../src/partition/group-names.ts';
 import { type OpenPartition, openPartition } from '../../src/partition/open-partition.ts';
 import { PartitionState } from '../../src/partition/partition-state.ts';
 import type { RetentionLimits } from '../../src/partition/retention.ts';
+import { defaultSubscriptionLimits } from '../../src/partition/subscription/limits.ts';
 import { FakeClock } from './fake-clock.ts';
+import { FakeDefinitions } from './fake-definitions.ts';
 import { FakeShard } from './fake-shard.ts';
 import { FakeSource } from './fake-source.ts';
 
@@ -13,17 +16,27 @@ export interface Setup {
   readonly shard: FakeShard;
   readonly source: FakeSource;
   readonly partition: OpenPartition;
+  readonly definitions: FakeDefinitions;
+  /** Dead letters written, and what the next ones come to. */
+  readonly letters: DeadLetter[];
+  letterResult: DeadLetterResult;
   retention: RetentionLimits;
   clockTrusted: boolean;
   diskHasRoom: boolean;
 }
 
 /** A partition on a shard that a test drives by hand. */
-export async function setUp(config: Partial<PartitionConfig> = {}): Promise<Setup> {
+export async function setUp(
+  config: Partial<PartitionConfig> = {},
+  limits: Partial<SubscriptionLimits> = {},
+): Promise<Setup> {
   const clock = new FakeClock();
   const source = new FakeSource();
   const found: { shard?: FakeShard } = {};
+  const definitions = new FakeDefinitions();
+  const letters: DeadLetter[] = [];
   const holder = {
+    letterResult: { type: 'stored' } as DeadLetterResult,
     retention: { retentionMilliseconds: 0, retentionBytes: 0 },
     clockTrusted: true,
     diskHasRoom: true,
@@ -42,10 +55,18 @@ export async function setUp(config: Partial<PartitionConfig> = {}): Promise<Setu
       return Promise.resolve(found.shard);
     },
     config: { ...defaultPartitionConfig, ...config },
+    definitions,
+    deadLetters: {
+      write: (letter) => {
+        letters.push(letter);
+        return Promise.resolve(holder.letterResult);
+      },
+    },
+    subscriptionLimits: { ...defaultSubscriptionLimits, ...limits },
   });
   const shard = found.shard as FakeShard;
   source.shard = shard;
-  return Object.assign(holder, { clock, shard, source, partition });
+  return Object.assign(holder, { clock, shard, source, partition, definitions, letters });
 }
 
 /** State of another replica that applied the same log. */

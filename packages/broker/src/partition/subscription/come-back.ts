@@ -1,0 +1,290 @@
+/**
+ * Holders that may come back: those of a broken stream, and after a change of leader those of every session that was attached before. Until they
+ * named what they hold, or their time is over, nobody else is given these groups.
+ */
+import type { ConsumerEvent, HoldLossReason, ResumedHold } from '../../consume-contracts.ts';
+import type { ActiveGroup } from './active-group.ts';
+import type { ConsumerAttachment } from './consumer-attachment.ts';
+import type { GroupDesk } from './group-desk.ts';
+import { NO_RUN } from './run-pool.ts';
+import { FLAG_BEHIND, FLAG_PARKED, FLAGS_BLOCKING } from './subscription-rows.ts';
+
+/** What coming back needs. */
+export interface ComeBackOptions {
+  readonly desk: GroupDesk;
+  /** Sessions attached before this term. */
+  readonly sessions: Iterable<string>;
+  /** High watermark when this term began: what lies behind it nobody can hold. */
+  readonly startWatermark: number;
+  /** The head failed, because its holder did not come back. */
+  readonly fail: (group: ActiveGroup) => void;
+  /** A session's time is over. */
+  readonly onGone: (session: string) => void;
+  /** Groups may be given again. */
+  readonly onFreed: () => void;
+}
+
+/** See the head of this file. */
+export class ComeBack {
+  readonly #options: ComeBackOptions;
+  /** Sessions from before the term that have not come back. */
+  readonly #missing: Set<string>;
+  /** Keys of groups held back until all are there. */
+  readonly #heldBack = new Set<number>();
+  readonly #timers = new Map<string, () => void>();
+  #cancelWindow: () => void = () => {};
+  /** Monotonic milliseconds at which the window after a change of leader ends. */
+  #until = 0;
+  #open: boolean;
+
+  constructor(options: ComeBackOptions) {
+    this.#options = options;
+    this.#missing = new Set(options.sessions);
+    this.#open = this.#missing.size > 0;
+    const { clock, limits, progress } = options.desk.options;
+    const { rows } = progress;
+    for (let row = 0; row < rows.count; row++) this.#meetRow(rows.key(row), row);
+    if (!this.#open) {
+      this.#finish();
+      return;
+    }
+    this.#until = clock.now() + limits.comeBackMilliseconds;
+    this.#cancelWindow = clock.after(limits.comeBackMilliseconds, () => {
+      for (const session of this.#missing) options.onGone(session);
+      this.#finish();
+    });
+  }
+
+  /** Sessions that may come back. */
+  get awaited(): number {
+    return this.#missing.size + this.#timers.size;
+  }
+
+  /** Until when a group waits for its holder; 0: it does not. Monotonic milliseconds. */
+  waitsUntil(key: number): number {
+    return this.#heldBack.has(key) ? this.#until : 0;
+  }
+
+  /** True while nobody may be given the group. */
+  holdsBack(group: ActiveGroup): boolean {
+    if (!this.#open) return false;
+    const { pool } = this.#options.desk.options;
+    const first = group.readAhead.first;
+    if (first === NO_RUN || (pool.offset[first] as number) >= this.#options.startWatermark) return false;
+    this.#heldBack.add(group.key);
+    return true;
+  }
+
+  /** A session has named what it holds, or left. */
+  settled(session: string): void {
+    this.#timers.get(session)?.();
+    this.#timers.delete(session);
+    if (!this.#missing.delete(session) || this.#missing.size > 0 || !this.#open) return;
+    this.#finish();
+  }
+
+  /** The consumer's stream broke: its groups wait for it. */
+  await(consumer: ConsumerAttachment): void {
+    const { desk, onGone } = this.#options;
+    const { session } = consumer.identity;
+    for (const group of desk.holders.values()) {
+      if (group.holder !== consumer) continue;
+      group.holder = null;
+      group.awaited = session;
+      group.queued = false;
+      desk.holds.remove(group);
+    }
+    this.#timers.get(session)?.();
+    const { clock, limits } = desk.options;
+    const cancel = clock.after(limits.comeBackMilliseconds, () => {
+      this.#timers.delete(session);
+      this.release(session, true);
+      onGone(session);
+    });
+    this.#timers.set(session, cancel);
+  }
+
+  /** Frees what still waits for a session; `failed`: its heads count a failure. */
+  release(session: string, failed: boolean): void {
+    const { desk, fail, onFreed } = this.#options;
+    for (const group of [...desk.holders.values()]) {
+      if (group.awaited !== session) continue;
+      if (failed && group.inFlightMessages > 0) fail(group);
+      else if (desk.leaveToIndex(group)) desk.wake(group.key);
+    }
+    onFreed();
+  }
+
+  /** Answers one hold that a consumer names. */
+  resume(consumer: ConsumerAttachment, named: ResumedHold): ConsumerEvent {
+    const { desk } = this.#options;
+    const { tokenEpoch } = desk.options;
+    const key = this.#key(named);
+    const group = key < 0 ? undefined : desk.active.get(key);
+    const lost = (reason: HoldLossReason): ConsumerEvent => lostHold(named, reason);
+    if (key < 0) return lost('HOLD_EXPIRED');
+    if (named.tokenEpoch === tokenEpoch) {
+      const same = group?.counter === named.tokenCounter && group.awaited === consumer.identity.session;
+      if (group === undefined || !same) return lost(group?.counter ? 'HOLD_TAKEN' : 'HOLD_EXPIRED');
+      this.#holdAgain(group, consumer, named.lastSequence);
+      return this.#held(group, named);
+    }
+    if (!this.#open || named.tokenEpoch > tokenEpoch) return lost('HOLD_EXPIRED');
+    if (group !== undefined && group.counter !== 0) {
+      if (!isHigher(named, group)) return lost('HOLD_TAKEN');
+      desk.tellLost(group, 'HOLD_TAKEN');
+      desk.releaseHold(group);
+    }
+    const blocked = this.#blockedBy(key);
+    if (blocked !== null) return lost(blocked);
+    return this.#held(this.#holdFromBefore(key, consumer, named), named);
+  }
+
+  /** Leadership is over. */
+  end(): void {
+    this.#open = false;
+    this.#cancelWindow();
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+  }
+
+  #finish(): void {
+    const { desk, onFreed } = this.#options;
+    this.#open = false;
+    this.#cancelWindow();
+    this.#missing.clear();
+    for (const key of this.#heldBack) {
+      const group = desk.active.get(key);
+      if (group !== undefined) desk.offer(group);
+      else desk.wake(key);
+    }
+    this.#heldBack.clear();
+    onFreed();
+  }
+
+  /** Groups that are behind wait with the others; those that are delayed for the rest of their time. */
+  #meetRow(key: number, row: number): void {
+    const { desk } = this.#options;
+    const { clock, progress } = desk.options;
+    const { rows } = progress;
+    if ((rows.flags(row) & FLAG_BEHIND) === 0) return;
+    const wait = rows.notBefore(row) - clock.wallTime();
+    if ((rows.flags(row) & FLAGS_BLOCKING) === 0 && wait > 0) desk.delays.set(key, clock.now() + wait);
+    this.#heldBack.add(key);
+  }
+
+  #key(named: ResumedHold): number {
+    const { state } = this.#options.desk.options;
+    if (named.group === '') return named.life === 0 && named.lastSequence <= state.nextOffset ? 0 : -1;
+    const bytes = Buffer.from(named.group, 'utf8');
+    const group = state.names.find(bytes, 0, bytes.length);
+    if (group < 0 || state.records.life(group) !== named.life) return -1;
+    return named.lastSequence <= state.records.lastSequence(group) ? group + 1 : -1;
+  }
+
+  #blockedBy(key: number): HoldLossReason | null {
+    const { desk } = this.#options;
+    const { rows } = desk.options.progress;
+    const row = rows.find(key);
+    if (row >= 0 && (rows.flags(row) & FLAGS_BLOCKING) !== 0) {
+      return (rows.flags(row) & FLAG_PARKED) !== 0 ? 'GROUP_PARKED' : 'HOLD_EXPIRED';
+    }
+    return desk.delays.get(key) === undefined ? null : 'HOLD_EXPIRED';
+  }
+
+  /** The same leader: what was delivered is known, and given again behind what the consumer has. */
+  #holdAgain(group: ActiveGroup, consumer: ConsumerAttachment, lastSequence: number): void {
+    const { desk } = this.#options;
+    const { pool } = desk.options;
+    desk.releaseHold(group);
+    if (group.inFlightMessages > 0 && lastSequence < group.lastInFlight) {
+      desk.markBehind(group);
+      desk.dropReadAhead(group);
+      group.catchUp = true;
+      pool.releaseAll(group.inFlight);
+      group.inFlightMessages = 0;
+      group.readFrom = group.next;
+    }
+    desk.giveHold(group, consumer);
+    group.resumedTo = Math.max(group.settled, lastSequence);
+    group.lastSequence = group.resumedTo;
+    desk.offer(group);
+    desk.readOn(group);
+  }
+
+  #holdFromBefore(key: number, consumer: ConsumerAttachment, named: ResumedHold): ActiveGroup {
+    const { desk } = this.#options;
+    const group = desk.active.get(key) ?? this.#find(key, named);
+    this.#heldBack.delete(key);
+    desk.giveHold(group, consumer);
+    group.resumedTo = named.lastSequence;
+    group.resumedEpoch = named.tokenEpoch;
+    group.resumedCounter = named.tokenCounter;
+    this.#moveToFlight(group);
+    group.lastSequence = Math.max(group.settled, group.resumedTo);
+    desk.offer(group);
+    desk.readOn(group);
+    return group;
+  }
+
+  /** A group that was not met yet in this term. */
+  #find(key: number, named: ResumedHold): ActiveGroup {
+    const { desk } = this.#options;
+    const { progress, state, window } = desk.options;
+    const { rows } = progress;
+    const row = rows.find(key);
+    if (row >= 0 && rows.life(row) === named.life) {
+      const group = desk.create(key, named.life, rows.settled(row), rows.next(row));
+      group.behind = (rows.flags(row) & FLAG_BEHIND) !== 0;
+      group.catchUp = group.behind;
+      return group;
+    }
+    const last = key === 0 ? -1 : state.records.lastOffset(key - 1);
+    if (key !== 0 && last < window.end) {
+      return desk.create(key, named.life, state.records.lastSequence(key - 1), last + 1);
+    }
+    return desk.create(key, named.life, -1, 0);
+  }
+
+  /** What was read ahead of a group while it waited, and its holder has. */
+  #moveToFlight(group: ActiveGroup): void {
+    const { desk } = this.#options;
+    const { pool } = desk.options;
+    while (group.readAheadMessages > 0) {
+      const run = group.readAhead.first;
+      const fits = group.resumedTo - (pool.sequence[run] as number) + 1;
+      if (fits <= 0) return;
+      if (fits < (pool.count[run] as number)) pool.split(group.readAhead, fits);
+      pool.append(group.inFlight, pool.shift(group.readAhead));
+      const count = pool.count[run] as number;
+      desk.readAheadBytes -= (pool.end[run] as number) - (pool.start[run] as number);
+      pool.forgetBytes(run);
+      group.readAheadMessages -= count;
+      group.inFlightMessages += count;
+      group.lastInFlight = (pool.sequence[run] as number) + count - 1;
+    }
+  }
+
+  #held(group: ActiveGroup, named: ResumedHold): ConsumerEvent {
+    const { tokenEpoch } = this.#options.desk.options;
+    return {
+      type: 'held',
+      group: named.group,
+      life: named.life,
+      tokenEpoch,
+      tokenCounter: group.counter,
+    };
+  }
+}
+
+/** A named hold that does not go on. */
+export function lostHold(named: ResumedHold, reason: HoldLossReason): ConsumerEvent {
+  const { group, life, tokenEpoch, tokenCounter } = named;
+  return { type: 'hold-lost', group, life, tokenEpoch, tokenCounter, reason };
+}
+
+function isHigher(named: ResumedHold, group: ActiveGroup): boolean {
+  if (group.resumedEpoch === 0) return false;
+  if (named.tokenEpoch !== group.resumedEpoch) return named.tokenEpoch > group.resumedEpoch;
+  return named.tokenCounter > group.resumedCounter;
+}

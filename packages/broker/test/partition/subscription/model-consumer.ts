@@ -1,0 +1,332 @@
+/**
+ * A consumer as the client library is one, and an oracle that watches it: comes back with what it holds, sends unanswered settlements again, and
+ * lies about tokens when told to. The oracle knows only what consumers saw; it is the plain model that dispatch is checked against.
+ */
+import type { ErrorCode } from '@seriatim/protocol';
+import {
+  type Attachment,
+  type ConsumerEvent,
+  type ConsumerSink,
+  type Delivery,
+  type ResumedHold,
+  SETTLE_ACK,
+  SETTLE_NACK,
+  SETTLE_REJECT,
+} from '../../../src/consume-contracts.ts';
+import type { Partition } from '../../../src/contracts.ts';
+import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
+import { contents } from '../batches.ts';
+
+interface Token {
+  readonly epoch: number;
+  readonly counter: number;
+}
+const NO_TOKEN: Token = { epoch: 0, counter: 0 };
+
+function isHigher(a: Token, b: Token): boolean {
+  return a.epoch === b.epoch ? a.counter > b.counter : a.epoch > b.epoch;
+}
+
+/** What the model knows of a group. */
+interface GroupModel {
+  /** Highest sequence whose settlement was answered as durable, and the highest that was sent and not refused. */
+  durable: number;
+  sent: number;
+  /** Highest sequence ever delivered: deliveries may repeat, but leave nothing out. */
+  seen: number;
+  given: Token;
+  /** Times each sequence was delivered. */
+  readonly deliveries: number[];
+}
+
+/** See the head of this file. */
+export class Oracle {
+  readonly violations: string[] = [];
+  readonly groups: Map<string, GroupModel> = new Map();
+  acked = 0;
+  failed = 0;
+  resumed = 0;
+  repeated = 0;
+
+  group(name: string): GroupModel {
+    let group = this.groups.get(name);
+    if (group === undefined) {
+      group = { durable: 0, sent: 0, seen: 0, given: NO_TOKEN, deliveries: [] };
+      this.groups.set(name, group);
+    }
+    return group;
+  }
+
+  delivered(name: string, sequence: number, token: Token, expected: number | null): void {
+    const group = this.group(name);
+    const at = `${name}${sequence} with ${token.epoch}/${token.counter}`;
+    if (sequence <= group.durable) this.violate(`${at} delivered although ${group.durable} is durable`);
+    if (expected !== null && sequence !== expected) this.violate(`${at} delivered, expected ${expected}`);
+    if (expected === null && sequence > group.sent + 1) {
+      this.violate(`${at} delivered although only ${group.sent} was settled`);
+    }
+    if (expected === null && !isHigher(token, group.given)) {
+      this.violate(`${at} given although ${group.given.epoch}/${group.given.counter} was`);
+    }
+    if (isHigher(group.given, token)) this.violate(`${at} delivered under a token that is not the highest`);
+    group.given = token;
+    if (sequence <= group.seen) this.repeated++;
+    group.seen = Math.max(group.seen, sequence);
+    group.deliveries[sequence] = (group.deliveries[sequence] ?? 0) + 1;
+  }
+
+  given(name: string, token: Token): void {
+    const group = this.group(name);
+    if (!isHigher(token, group.given)) this.violate(`${name} held again with a token that did not rise`);
+    group.given = token;
+    this.resumed++;
+  }
+
+  /** A settlement was answered as durable; `stale`: a higher token was given before it was sent. */
+  accepted(name: string, kind: number, sequence: number, token: Token, stale: boolean): void {
+    const group = this.group(name);
+    const at = `${name}${sequence} with ${token.epoch}/${token.counter}`;
+    if (stale) this.violate(`${at} settled under a token that was no longer the highest`);
+    if (kind !== SETTLE_ACK) this.failed++;
+    else if (sequence > group.durable) {
+      this.acked += sequence - group.durable;
+      group.durable = sequence;
+    }
+  }
+
+  violate(what: string): void {
+    this.violations.push(what);
+  }
+}
+
+interface Held {
+  readonly group: string;
+  life: number;
+  token: Token;
+  /** Delivered and not settled by this consumer, and the last it has. */
+  open: number[];
+  last: number;
+  /** Named when it came back, and not answered: its token is the old one. */
+  named: boolean;
+}
+
+interface Sent {
+  readonly number: number;
+  readonly kind: number;
+  readonly group: string;
+  readonly sequence: number;
+  readonly token: Token;
+  readonly stale: boolean;
+}
+
+export class ModelConsumer implements ConsumerSink {
+  creditMessages = 0;
+  creditBytes = 0;
+  writable = true;
+  readonly oracle: Oracle;
+  readonly session: string;
+  attachment: Attachment | null = null;
+  attaching = false;
+  readonly held: Map<string, Held> = new Map();
+  /** Tokens it once had, to lie with. */
+  readonly old: { group: string; token: Token; sequence: number }[] = [];
+  #sent: Sent[] = [];
+  /** Settlements whose outcome is not known: sent again when the group is held again. */
+  #again: Sent[] = [];
+  #row = 0;
+  #answered = 0;
+
+  constructor(oracle: Oracle, session: string) {
+    this.oracle = oracle;
+    this.session = session;
+  }
+
+  /** Attaches, naming what it holds unless it `forgets`. */
+  async attach(partition: Partition, forgets = false): Promise<void> {
+    if (this.attachment !== null || this.attaching) return;
+    this.attaching = true;
+    if (forgets) this.#forgetAll();
+    try {
+      this.attachment = await partition.dispatch.attach(
+        { subscription: 1 as SubscriptionId, consumer: this.session, session: this.session },
+        this,
+        this.#holds(),
+        () => this.#cutOff(),
+      );
+    } catch {
+      // Not the leader, or not ready: it tries again later.
+    } finally {
+      this.attaching = false;
+    }
+  }
+
+  detach(how: 'clean' | 'broken'): void {
+    const { attachment } = this;
+    this.#cutOff();
+    if (how === 'clean') this.#forgetAll();
+    void attachment?.detach(how);
+  }
+
+  /** The leader's process died: nothing is told. */
+  cutOff(): void {
+    this.#cutOff();
+  }
+
+  grant(messages: number, bytes: number): void {
+    this.creditMessages += messages;
+    this.creditBytes += bytes;
+    this.attachment?.creditGranted();
+  }
+
+  deliver(delivery: Delivery): void {
+    this.creditMessages -= delivery.messages;
+    this.creditBytes -= delivery.bodyBytes;
+    const found = contents(delivery.body);
+    if (found.length !== delivery.messages) this.oracle.violate('a delivery does not add up');
+    delivery.runLengths.forEach((length, run) => {
+      const token = { epoch: delivery.tokenEpoch, counter: delivery.runTokenCounters[run] ?? 0 };
+      for (let at = 0; at < length; at++) {
+        const name = (found.shift() ?? '').split(':')[0] ?? '';
+        this.#take(name, (delivery.runSequences[run] ?? 0) + at, delivery.runLives[run] ?? 0, token);
+      }
+    });
+  }
+
+  settled(row: number, refused: readonly number[], codes: readonly ErrorCode[]): void {
+    if (row < this.#answered) this.oracle.violate(`answers went back from ${this.#answered} to ${row}`);
+    this.#answered = row;
+    const refusals = new Map(refused.map((number, at) => [number, codes[at]]));
+    const open: Sent[] = [];
+    for (const sent of this.#sent) {
+      if (refusals.has(sent.number)) continue;
+      if (sent.number > row) open.push(sent);
+      else this.oracle.accepted(sent.group, sent.kind, sent.sequence, sent.token, sent.stale);
+    }
+    this.#sent = open;
+  }
+
+  event(event: ConsumerEvent): void {
+    switch (event.type) {
+      case 'leadership-ended':
+        this.#cutOff();
+        return;
+      case 'held':
+        this.#heldAgain(event.group, { epoch: event.tokenEpoch, counter: event.tokenCounter });
+        return;
+      case 'hold-lost':
+        if (this.held.get(event.group)?.token.counter === event.tokenCounter) this.held.delete(event.group);
+        return;
+      case 'fell-behind':
+        return;
+    }
+  }
+
+  /** Settles some of what it has: `choice` picks the group and how far. */
+  settle(choice: number, kind: number = SETTLE_ACK): void {
+    const holding = [...this.held.values()].filter(({ open, named }) => open.length > 0 && !named);
+    const held = holding[choice % Math.max(1, holding.length)];
+    if (held === undefined || this.attachment === null) return;
+    const place = kind === SETTLE_ACK ? choice % held.open.length : 0;
+    const sequence = held.open[place] as number;
+    this.#send(kind, held, sequence, choice);
+    held.open = kind === SETTLE_ACK ? held.open.slice(place + 1) : [];
+    this.old.push({ group: held.group, token: held.token, sequence: held.last });
+    if (this.old.length > 20) this.old.shift();
+    if (kind !== SETTLE_ACK) this.held.delete(held.group);
+  }
+
+  settleAll(): void {
+    for (const held of this.held.values()) {
+      const last = held.open.at(-1);
+      if (last === undefined || held.named) continue;
+      this.#send(SETTLE_ACK, held, last, 0);
+      held.open = [];
+    }
+  }
+
+  /** Settles with a token it no longer has, or never had. */
+  lie(choice: number): void {
+    const old = this.old[choice % Math.max(1, this.old.length)];
+    if (old === undefined || this.attachment === null) return;
+    const current = this.held.get(old.group);
+    if (current?.token.counter === old.token.counter && current.token.epoch === old.token.epoch) return;
+    this.#send(
+      choice % 3 === 0 ? SETTLE_NACK : SETTLE_ACK,
+      { ...old, life: 1, open: [], last: 0, named: false },
+      old.sequence,
+      0,
+    );
+  }
+
+  #take(name: string, sequence: number, life: number, token: Token): void {
+    const known = this.held.get(name);
+    const same =
+      known !== undefined && known.token.epoch === token.epoch && known.token.counter === token.counter;
+    this.oracle.delivered(name, sequence, token, same ? known.last + 1 : null);
+    if (same) {
+      known.open.push(sequence);
+      known.last = sequence;
+    } else {
+      this.held.set(name, { group: name, life, token, open: [sequence], last: sequence, named: false });
+    }
+  }
+
+  #heldAgain(name: string, token: Token): void {
+    this.oracle.given(name, token);
+    const held = this.held.get(name);
+    if (held === undefined) {
+      this.oracle.violate(`${name} is held again although it was not named`);
+      return;
+    }
+    held.token = token;
+    held.named = false;
+    const again = this.#again.filter(({ group }) => group === name);
+    this.#again = this.#again.filter(({ group }) => group !== name);
+    for (const sent of again) if (sent.kind === SETTLE_ACK) this.#send(SETTLE_ACK, held, sent.sequence, 0);
+  }
+
+  #send(kind: number, held: Held, sequence: number, choice: number): void {
+    const { token, group } = held;
+    const model = this.oracle.group(group);
+    const stale = isHigher(model.given, token);
+    const number = ++this.#row;
+    if (kind === SETTLE_ACK && !stale) model.sent = Math.max(model.sent, sequence);
+    this.#sent.push({ number, kind, group, sequence, token, stale });
+    this.attachment?.settle({
+      rows: 1,
+      numbers: [number],
+      kinds: [kind],
+      tokenEpochs: [token.epoch],
+      tokenCounters: [token.counter],
+      sequences: [sequence],
+      milliseconds: [choice % 2 === 0 ? 0 : 50],
+      reasons: kind === SETTLE_NACK || kind === SETTLE_REJECT ? ['random'] : [],
+    });
+  }
+
+  #holds(): ResumedHold[] {
+    for (const held of this.held.values()) held.named = true;
+    return [...this.held.values()].map(({ group, life, token, last }) => ({
+      group,
+      life,
+      tokenEpoch: token.epoch,
+      tokenCounter: token.counter,
+      lastSequence: last,
+    }));
+  }
+
+  #forgetAll(): void {
+    this.held.clear();
+    this.#again = [];
+  }
+
+  #cutOff(): void {
+    this.attachment = null;
+    this.creditMessages = 0;
+    this.creditBytes = 0;
+    this.#again.push(...this.#sent);
+    this.#sent = [];
+    this.#row = 0;
+    this.#answered = 0;
+  }
+}
