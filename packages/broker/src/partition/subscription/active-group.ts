@@ -24,6 +24,8 @@ export class ActiveGroup {
   catchUp = false;
   /** A read by its index is queued or under way. */
   reading = false;
+  /** How often reading went back: what a read that began before brings is void. */
+  readTurn = 0;
   /** It is in the queue of ready groups, or in its holder's. */
   queued = false;
 
@@ -54,6 +56,13 @@ export class ActiveGroup {
     this.settled = settled;
     this.next = next;
     this.readFrom = next;
+  }
+
+  /** It reads by its index from here on, again. */
+  readAgainFrom(offset: number): void {
+    this.catchUp = true;
+    this.readFrom = offset;
+    this.readTurn++;
   }
 
   /** Nothing of it is left to settle among what was read. */

@@ -200,10 +200,9 @@ export class ComeBack {
     if (group.inFlightMessages > 0 && lastSequence < group.lastInFlight) {
       desk.markBehind(group);
       desk.dropReadAhead(group);
-      group.catchUp = true;
       pool.releaseAll(group.inFlight);
       group.inFlightMessages = 0;
-      group.readFrom = group.next;
+      group.readAgainFrom(group.next);
     }
     desk.giveHold(group, consumer);
     group.resumedTo = Math.max(group.settled, lastSequence);

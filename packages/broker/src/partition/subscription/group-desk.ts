@@ -214,7 +214,8 @@ export class GroupDesk {
   clearBehind(group: ActiveGroup): void {
     const { progress, pool, window } = this.options;
     if (!group.behind || group.catchUp) return;
-    if (!group.empty && group.next < window.floor) return;
+    // What is open lies between floor and scan position.
+    if (!group.empty && (group.next < window.floor || group.readFrom > window.end)) return;
     const row = progress.rowOf(group.key);
     progress.rows.setFlags(row, progress.rows.flags(row) & ~FLAG_BEHIND);
     group.behind = false;
@@ -238,8 +239,7 @@ export class GroupDesk {
     if (group.readAheadMessages === 0) return;
     const { pool } = this.options;
     this.markBehind(group);
-    group.catchUp = true;
-    group.readFrom = pool.offset[group.readAhead.first] as number;
+    group.readAgainFrom(pool.offset[group.readAhead.first] as number);
     this.#releaseReadAhead(group);
     group.queued = false;
   }

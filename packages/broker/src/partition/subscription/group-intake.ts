@@ -2,6 +2,7 @@
 import { messageEnd } from '../field-walk.ts';
 import type { ActiveGroup } from './active-group.ts';
 import type { GroupDesk } from './group-desk.ts';
+import { NO_RUN } from './run-pool.ts';
 import { FLAG_BEHIND, FLAG_REPLACED, FLAGS_BLOCKING } from './subscription-rows.ts';
 
 /** A run as it lies in an entry; overwritten by the next one. */
@@ -33,32 +34,51 @@ export class GroupIntake {
     const end = run.offset + run.count;
     const group = this.#desk.active.get(run.key) ?? this.#meet(run);
     if (group === null || group.catchUp || end <= group.readFrom) {
-      window.pass(end);
+      this.#pass(end);
       return;
     }
     this.#position(group, run);
-    if (group.readAheadMessages >= limits.groupReadAheadMax) {
-      // It reads on by its index when its holder has taken what is here.
+    if (group.readAheadMessages >= limits.groupReadAheadMax || this.#leavesGap(group, run)) {
+      // It reads on by its index when its holder has taken, or settled, what is here.
       this.#desk.markBehind(group);
       group.catchUp = true;
-      window.pass(end);
+      this.#pass(end);
       return;
     }
     this.cutTo(run, group.readFrom);
-    if (group.behind) window.pass(end);
-    else window.open(run.offset, run.count, run.key);
+    // What was cut off is settled.
+    window.pass(run.offset);
+    if (!group.behind) window.open(run.offset, run.count, run.key);
     this.#push(group, run);
-    this.#keepDistance();
+    this.#pass(end);
     this.#desk.offer(group);
   }
 
-  /** A run of a group that reads by its index. */
-  readByIndex(group: ActiveGroup, run: IncomingRun): void {
-    if (run.offset + run.count <= group.readFrom) return;
+  /**
+   * A run of a group that reads by its index: only what lies below the scan position, the rest is the scan's. False: messages before it are
+   * gone, which is told when what lies before them is settled; nothing was taken.
+   */
+  readByIndex(group: ActiveGroup, run: IncomingRun): boolean {
+    this.#cutFrom(run, this.#desk.options.window.end);
+    if (run.offset + run.count <= group.readFrom) return true;
     this.#position(group, run);
+    if (this.#leavesGap(group, run)) return false;
     this.cutTo(run, group.readFrom);
     if (group.empty) this.#replaceHead(group, run);
     if (run.count > 0) this.#push(group, run);
+    return true;
+  }
+
+  /** True when retention removed messages between what is read of the group and this run. */
+  #leavesGap(group: ActiveGroup, run: IncomingRun): boolean {
+    if (run.key === 0 || group.empty || run.offset < group.readFrom) return false;
+    const { pool } = this.#desk.options;
+    const { last } = group.readAhead;
+    const read =
+      last === NO_RUN
+        ? group.lastInFlight
+        : (pool.sequence[last] as number) + (pool.count[last] as number) - 1;
+    return run.sequence > read + 1;
   }
 
   /** First met since the floor: null when its row says that the run is none of the scan's business. */
@@ -124,6 +144,16 @@ export class GroupIntake {
     this.#cut(run, Math.min(skipped, run.count));
   }
 
+  /** Leaves out what lies at or behind an offset. */
+  #cutFrom(run: IncomingRun, offset: number): void {
+    const kept = Math.max(0, offset - run.offset);
+    if (kept >= run.count) return;
+    let end = run.start;
+    for (let passed = 0; passed < kept; passed++) end = messageEnd(run.data, end, run.end);
+    run.end = end;
+    run.count = kept;
+  }
+
   #cut(run: IncomingRun, messages: number): void {
     for (let passed = 0; passed < messages; passed++) run.start = messageEnd(run.data, run.start, run.end);
     run.offset += messages;
@@ -165,8 +195,9 @@ export class GroupIntake {
   }
 
   /** The floor may not lie too far below the scan: groups that keep it back are read by their index by the next leader. */
-  #keepDistance(): void {
+  #pass(end: number): void {
     const { window, limits } = this.#desk.options;
+    window.pass(end);
     while (window.end - window.floor > limits.floorDistanceMax) {
       const group = this.#desk.active.get(window.blockingKey);
       if (group === undefined) return;

@@ -3,6 +3,8 @@
  * group that is behind has none in it, whatever it waits for; so the floor is the first that is open.
  */
 
+import { invariant } from './invariant.ts';
+
 const CAPACITY_AT_FIRST = 1024;
 
 /** See the head of this file. */
@@ -44,7 +46,7 @@ export class OffsetWindow {
   /** Marks records as not settled; those at the scan position move it. */
   open(offset: number, count: number, key: number): void {
     const end = offset + count;
-    if (offset > this.#end) this.pass(offset);
+    invariant(offset <= this.#end, `offset ${offset} opened behind the scan position ${this.#end}`);
     this.#reserve(Math.max(end, this.#end));
     const mask = this.#ring.length - 1;
     for (let at = offset; at < end; at++) this.#ring[at & mask] = key + 1;

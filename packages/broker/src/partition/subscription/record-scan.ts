@@ -182,12 +182,15 @@ export class RecordScan {
     if (group.readFrom < tail.firstOffset && group.readFrom < nextOffset) return false;
     const before = desk.readAheadBytes;
     let reached = group.readFrom;
+    let whole = true;
     for (const item of tail.from(group.readFrom, scanBytesMax)) {
       if (desk.readAheadBytes - before >= desk.options.limits.deliveryBytesMax) break;
+      if (item.baseOffset >= desk.options.window.end) break;
+      if (group.key === 0 || item.groups.includes(group.key - 1)) whole = this.#takeOf(group, item.entry);
+      if (!whole) break;
       reached = item.baseOffset + item.records;
-      if (group.key === 0 || item.groups.includes(group.key - 1)) this.#takeOf(group, item.entry);
     }
-    this.#readDone(group, reached);
+    this.#readDone(group, reached, whole);
     return true;
   }
 
@@ -195,6 +198,7 @@ export class RecordScan {
     const { desk, source } = this.#options;
     const { state, limits } = desk.options;
     this.#groupsReading++;
+    const { readTurn } = group;
     const from = Math.max(group.readFrom, state.lowWatermark);
     let entries: readonly Entry[] = [];
     let reached = -1;
@@ -212,10 +216,16 @@ export class RecordScan {
     this.#groupsReading--;
     if (this.#ended) return;
     if (desk.active.get(group.key) !== group) return this.#options.onRead();
-    for (const entry of entries) this.#takeOf(group, entry);
+    if (group.readTurn !== readTurn) {
+      group.reading = false;
+      desk.readOn(group);
+      return this.#options.onRead();
+    }
+    const whole = entries.every((entry) => this.#takeOf(group, entry));
     if (group.key === 0) reached = Math.max(reached, group.readFrom, this.#endOf(entries));
-    if (reached > group.readFrom || group.readAheadMessages > 0 || reached >= desk.options.window.end) {
-      this.#readDone(group, Math.min(Math.max(reached, group.readFrom), state.nextOffset));
+    if (!whole) reached = group.readFrom;
+    if (!whole || Math.max(reached, group.readFrom) > from || reached >= desk.options.window.end) {
+      this.#readDone(group, reached, whole);
       this.#options.onRead();
       return;
     }
@@ -233,8 +243,9 @@ export class RecordScan {
     return this.#header.baseOffset + this.#header.records;
   }
 
-  #takeOf(group: ActiveGroup, entry: Entry): void {
-    if (!this.#open(entry)) return;
+  /** False: see GroupIntake.readByIndex. */
+  #takeOf(group: ActiveGroup, entry: Entry): boolean {
+    if (!this.#open(entry)) return true;
     const { desk, intake } = this.#options;
     const header = this.#header;
     let offset = header.baseOffset;
@@ -242,24 +253,26 @@ export class RecordScan {
     for (let at = 0; at < header.runs; at++) {
       const count = header.count[at] as number;
       const end = header.bodyEnd[at] as number;
-      if ((header.group[at] as number) === group.key - 1 && offset < desk.options.state.nextOffset) {
+      if ((header.group[at] as number) === group.key - 1 && offset < desk.options.window.end) {
         this.#fill(entry.data, at, offset, start, end);
-        intake.readByIndex(group, this.#run);
+        if (!intake.readByIndex(group, this.#run)) return false;
       }
       offset += count;
       start = end;
     }
+    return true;
   }
 
-  /** A group at or behind the scan position is the scan's again. */
-  #readDone(group: ActiveGroup, reached: number): void {
+  /** A group that has read up to the scan position is the scan's again. */
+  #readDone(group: ActiveGroup, reached: number, whole: boolean): void {
     const { desk } = this.#options;
+    const { end } = desk.options.window;
     group.reading = false;
-    group.readFrom = Math.max(group.readFrom, reached);
-    if (group.readFrom >= desk.options.window.end) group.catchUp = false;
+    group.readFrom = Math.max(group.readFrom, Math.min(reached, end));
+    if (group.readFrom >= end) group.catchUp = false;
     if (group.readAheadMessages > 0) desk.offer(group);
-    else if (group.catchUp) desk.readOn(group);
-    else desk.retire(group);
+    else if (!group.catchUp) desk.retire(group);
+    else if (whole) desk.readOn(group);
   }
 
   /** True for an entry with records, whose header is read then. */

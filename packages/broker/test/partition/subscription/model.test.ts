@@ -9,6 +9,7 @@ import { FLAG_BEHIND } from '../../../src/partition/subscription/subscription-ro
 import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { batch } from '../batches.ts';
 import { replay, type Setup, settle } from '../setup.ts';
+import { type KnownRecord, lostRecords, stuckGroups } from './desk-check.ts';
 import { ModelConsumer, Oracle } from './model-consumer.ts';
 import { subscribed, turn } from './subscribed.ts';
 
@@ -142,7 +143,34 @@ class World {
     expect(desk.window.end).toBeLessThanOrEqual(partition.state.nextOffset);
     expect(desk.groups.readAheadBytes).toBeGreaterThanOrEqual(0);
     this.#checkFloor(records, desk.window.floor, desk.progress.rows, 'working');
+    const known = this.#known(records);
+    expect(desk.window.end - desk.window.floor).toBeLessThanOrEqual(LIMITS.floorDistanceMax);
+    for (const what of lostRecords(desk, known, this.#sent)) this.oracle.violate(what);
   }
+
+  /** With all that can happen done, and credit, every group is with somebody or waits for something that comes by itself. */
+  async checkRest(): Promise<void> {
+    const { shard, partition } = this.setup;
+    for (let round = 0; round < 10; round++) await turn(this.setup);
+    const desk = shard.leads ? (partition.dispatch as PartitionSubscriptions).desk(SUBSCRIPTION) : undefined;
+    if (desk === undefined) return;
+    const known = this.#known(await readAll(this.setup));
+    for (const what of stuckGroups(desk, known, this.#sent)) this.oracle.violate(what);
+  }
+
+  #known(records: readonly StoredRecord[]): KnownRecord[] {
+    return records.map(({ group, offset, sequence }) => ({ key: this.#key(group), offset, sequence }));
+  }
+
+  #key(group: string): number {
+    const bytes = Buffer.from(group);
+    return this.setup.partition.state.names.find(bytes, 0, bytes.length) + 1;
+  }
+
+  readonly #sent = (key: number): number => {
+    const group = GROUPS.find((name) => this.#key(name) === key);
+    return group === undefined ? 0 : this.oracle.group(group).sent;
+  };
 
   #checkFloor(
     records: readonly StoredRecord[],
@@ -237,7 +265,9 @@ describe('a subscription under random consumers and leaders', () => {
           for (const step of steps) {
             world.step(step);
             await settle();
-            if (step[1] % 8 === 0) await world.checkFloors();
+            if (step[1] % 4 === 0) await world.checkFloors();
+            if (step[0] === 6 && step[2] % 4 === 0) await world.checkRest();
+            expect(world.oracle.violations).toEqual([]);
           }
           await world.drain();
           await world.checkFloors();
