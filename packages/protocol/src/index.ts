@@ -9,6 +9,7 @@ export * from './types.ts';
 // For sister packages: the service, its errors, and the codecs of the hot paths.
 
 export * from './consume-codec.ts';
+export * from './consume-request-codec.ts';
 export * from './fetch-codec.ts';
 export * from './grpc-errors.ts';
 export * from './message-codec.ts';

@@ -24,6 +24,7 @@ import type { RecordSource } from './record-source.ts';
 import { decideRetention, type RetentionLimits } from './retention.ts';
 import { GroupAdministration } from './subscription/group-administration.ts';
 import { defaultSubscriptionLimits } from './subscription/limits.ts';
+import { neededFrom } from './subscription/needed-records.ts';
 import { PartitionSubscriptions } from './subscription/partition-subscriptions.ts';
 import { WatermarkWaiters } from './watermark-waiters.ts';
 import { WriterOpener } from './writer-opener.ts';
@@ -260,9 +261,11 @@ class LocalPartition implements OpenPartition {
   /** Proposes what may go; the next look tries again if the core refused. */
   #retain(): void {
     if (this.#removalProposed || this.#leadership?.confirmed !== true) return;
-    const { clock, source, clockTrusted, retention } = this.#options;
+    const { clock, source, clockTrusted, retention, topic, definitions } = this.#options;
     const wallTime = clock.wallTime();
-    const cut = decideRetention(source.segments(), retention(), clockTrusted() ? wallTime : null);
+    const { subscriptions } = this.state;
+    const needed = neededFrom(topic, definitions ?? NO_SUBSCRIPTIONS, subscriptions);
+    const cut = decideRetention(source.segments(), retention(), clockTrusted() ? wallTime : null, needed);
     if (cut === null || cut.firstIndex <= this.state.firstIndex) return;
     const command = encodeRemoveBefore({ timestamp: wallTime, ...cut });
     const result = this.shard.propose(command, () => {

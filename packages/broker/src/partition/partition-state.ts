@@ -304,7 +304,6 @@ export class PartitionState implements StateMachine {
     );
     this.#lowWatermark = Math.max(this.#lowWatermark, command.lowWatermark);
     this.#firstIndex = Math.max(this.#firstIndex, command.firstIndex);
-    this.subscriptions.removeBefore(this.#lowWatermark);
     for (const listener of this.#listeners) listener.removed?.(this.#lowWatermark, this.#firstIndex);
   }
 }

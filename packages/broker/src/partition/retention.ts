@@ -18,12 +18,13 @@ export interface RetentionCut {
 
 /**
  * The oldest segments that are too old, or stand for bytes above the limit, in one cut; null: nothing to remove. The bytes kept
- * may exceed the limit by less than a segment. `wallTime` null: the clock is not trusted.
+ * may exceed the limit by less than a segment. `wallTime` null: the clock is not trusted. Nothing from `neededFrom` on is removed.
  */
 export function decideRetention(
   segments: readonly SegmentView[],
   limits: RetentionLimits,
   wallTime: number | null,
+  neededFrom = Number.POSITIVE_INFINITY,
 ): RetentionCut | null {
   let kept = 0;
   for (const segment of segments) kept += segment.bytes;
@@ -35,7 +36,7 @@ export function decideRetention(
       wallTime !== null &&
       limits.retentionMilliseconds > 0 &&
       segment.lastTimestamp < wallTime - limits.retentionMilliseconds;
-    if (!segment.closed || !(tooMuch || tooOld)) break;
+    if (!segment.closed || !(tooMuch || tooOld) || segment.nextOffset > neededFrom) break;
     cut = { lowWatermark: segment.nextOffset, firstIndex: segment.lastIndex + 1 };
   }
   return cut;

@@ -27,6 +27,12 @@ describe('what retention removes', () => {
     expect(decideRetention(segments, limits, 1e9)).toEqual({ lowWatermark: 300, firstIndex: 31 });
   });
 
+  it('leaves what a subscription still needs, by whole segments', () => {
+    const limits = { retentionMilliseconds: 1, retentionBytes: 0 };
+    const at = (neededFrom: number) => decideRetention(segments, limits, 1e9, neededFrom)?.lowWatermark;
+    expect([at(99), at(100), at(299), at(300), at(1e9)]).toEqual([undefined, 100, 200, 300, 300]);
+  });
+
   it('keeps at least the bytes of the limit', () => {
     const at = (retentionBytes: number) =>
       decideRetention(segments, { retentionMilliseconds: 0, retentionBytes }, null)?.lowWatermark;

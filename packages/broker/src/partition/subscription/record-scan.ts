@@ -74,16 +74,20 @@ export class RecordScan {
     return true;
   }
 
+  /** A group waits to be read and may be. */
+  get canReadGroups(): boolean {
+    const { desk } = this.#options;
+    const { limits } = desk.options;
+    const room =
+      this.#groupsReading < limits.catchUpReadsMax && desk.readAheadBytes < limits.readAheadBytesMax;
+    return room && desk.toRead.length > 0;
+  }
+
   /** Starts reads of groups that are behind, as many as may be under way. True: one gave something at once. */
   readGroups(): boolean {
     const { desk } = this.#options;
-    const { limits } = desk.options;
     let gave = false;
-    while (
-      this.#groupsReading < limits.catchUpReadsMax &&
-      desk.readAheadBytes < limits.readAheadBytesMax &&
-      desk.toRead.length > 0
-    ) {
+    while (this.canReadGroups) {
       const group = this.#begin(desk.takeRead());
       if (group === null) continue;
       if (this.#readTail(group)) gave = true;

@@ -245,7 +245,8 @@ export class SubscriptionDesk implements ConsumerDesk {
       const moved = this.#scan.step();
       const read = this.#scan.readGroups();
       const delivered = this.#turns.round(this.#consumers);
-      if (!moved && !read && !delivered && !this.#makeRoom()) break;
+      // A consumer's turn may have found that it wants more of a group that is behind.
+      if (!moved && !read && !delivered && !this.#scan.canReadGroups && !this.#makeRoom()) break;
     }
     if (rounds === ROUNDS_MAX) this.wake();
     for (const consumer of this.#consumers) if (consumer.hasDeferred) consumer.retryDeferred();

@@ -65,10 +65,15 @@ export class SubscriptionRows {
   /** Row number + 1 by hash; 0: free. Twice as large as the rows' capacity, so that it always has free places. */
   #index: Int32Array = new Int32Array(ROWS_AT_FIRST * 2);
   #count = 0;
+  #behind = 0;
   #sweepAt = SWEEP_ROWS_MIN;
 
   get count(): number {
     return this.#count;
+  }
+  /** Rows of groups that are behind. */
+  get behind(): number {
+    return this.#behind;
   }
 
   /** The row of a key, or -1. */
@@ -131,7 +136,9 @@ export class SubscriptionRows {
     this.#rows[at + NEXT] = next;
   }
   setFlags(row: number, flags: number): void {
-    this.#rows[row * STRIDE + FLAGS] = flags;
+    const at = row * STRIDE + FLAGS;
+    this.#behind += (flags & FLAG_BEHIND) - ((this.#rows[at] as number) & FLAG_BEHIND);
+    this.#rows[at] = flags;
   }
   setFailures(row: number, failures: number, notBefore: number): void {
     this.#rows[row * STRIDE + FAILURES] = failures;
@@ -167,7 +174,11 @@ export class SubscriptionRows {
 
   /** Drops the rows that say nothing when there are twice as many as after the last time; the others keep their order. */
   sweepIfDue(floor: number): void {
-    if (this.#count < this.#sweepAt) return;
+    if (this.#count >= this.#sweepAt) this.sweep(floor);
+  }
+
+  /** Drops the rows that say nothing. Where such a row says its group stands may be long past: nobody tells it again. */
+  sweep(floor: number): void {
     let kept = 0;
     for (let row = 0; row < this.#count; row++) {
       if (this.saysNothing(row, floor)) {
@@ -188,6 +199,7 @@ export class SubscriptionRows {
     copy.#rows = this.#rows.slice();
     copy.#index = this.#index.slice();
     copy.#count = this.#count;
+    copy.#behind = this.#behind;
     copy.#sweepAt = this.#sweepAt;
     for (const [key, detail] of this.details) copy.details.set(key, detail);
     for (const [key, replacement] of this.replacements) copy.replacements.set(key, replacement);
@@ -224,6 +236,7 @@ export class SubscriptionRows {
     for (let left = reader.varint(); left > 0; left--) {
       const row = rows.add(reader.varint());
       for (let field = LIFE; field < STRIDE; field++) rows.#rows[row * STRIDE + field] = reader.varint();
+      rows.#behind += rows.flags(row) & FLAG_BEHIND;
     }
     rows.#sweepAt = sweepAt;
     for (let left = reader.varint(); left > 0; left--) {

@@ -105,13 +105,6 @@ export class SubscriptionsState {
     if (term > this.#lastTerm) this.#lastTerm = term;
   }
 
-  /** Retention removed what lies below. */
-  removeBefore(lowWatermark: number): void {
-    for (const subscription of this.#subscriptions.values()) {
-      subscription.floor = Math.max(subscription.floor, lowWatermark);
-    }
-  }
-
   /** Applies command 7, 8, 9 or 10; returns the subscription whose position changed, or 0. Faults as the partition's state does. */
   apply(kind: number, data: Uint8Array): number {
     switch (kind) {

@@ -47,6 +47,7 @@ export class WorkingProgress {
   #floorSent: number;
   #blocked = false;
   #timerSet = false;
+  #soon = false;
   #cancelTimer: () => void = () => {};
   #ended = false;
   /** Called after each command that was applied. */
@@ -56,6 +57,7 @@ export class WorkingProgress {
     this.#options = options;
     const { applied } = options;
     this.rows = applied.rows.copy();
+    this.rows.sweep(applied.floor);
     this.done = applied.done;
     this.lost = applied.lost;
     this.#floorSent = applied.floor;
@@ -80,7 +82,7 @@ export class WorkingProgress {
   /** Totals changed, or a row: a command follows. */
   change(): void {
     this.#changed = true;
-    if (this.#dirty.size >= this.#options.limits.progressRowsMax) this.flush();
+    if (this.#dirty.size >= this.#options.limits.progressRowsMax) this.#flushSoon();
     else this.#schedule();
   }
 
@@ -109,6 +111,8 @@ export class WorkingProgress {
       return;
     }
     if (this.#flights.length >= limits.progressInFlightMax) return;
+    // With nothing open and nobody behind the total is known, whatever was not counted when retention removed records.
+    if (window.floor === window.end && this.rows.behind === 0) this.done = window.end;
     const keys = this.#keysToTell(window.floor);
     const head = { time: clock.wallTime(), subscription: applied.id, generation: applied.generation };
     const totals = { floor: window.floor, done: this.done, lost: this.lost };
@@ -158,6 +162,16 @@ export class WorkingProgress {
     const { clock, limits } = this.#options;
     this.#cancelTimer = clock.after(limits.progressMilliseconds, () => {
       this.#timerSet = false;
+      this.flush();
+    });
+  }
+
+  /** After what runs now, which may be about to change the same rows. */
+  #flushSoon(): void {
+    if (this.#soon || this.#ended) return;
+    this.#soon = true;
+    this.#options.clock.soon(() => {
+      this.#soon = false;
       this.flush();
     });
   }

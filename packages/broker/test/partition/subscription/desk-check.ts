@@ -1,5 +1,6 @@
 /** What must hold in a leader's memory of a subscription whatever happened: every record that was scanned is somewhere, and nothing waits for nothing. */
 import type { ActiveGroup } from '../../../src/partition/subscription/active-group.ts';
+import { knownRow } from '../../../src/partition/subscription/group-standing.ts';
 import { NO_RUN, type RunList } from '../../../src/partition/subscription/run-pool.ts';
 import type { SubscriptionDesk } from '../../../src/partition/subscription/subscription-desk.ts';
 import { FLAG_BEHIND, FLAGS_BLOCKING } from '../../../src/partition/subscription/subscription-rows.ts';
@@ -41,6 +42,14 @@ function covers(desk: SubscriptionDesk, list: RunList, offset: number): boolean 
     if (offset >= first && offset < first + (pool.count[run] as number)) return true;
   }
   return false;
+}
+
+/** How many of the records are settled, counted one by one. */
+export function settledRecords(desk: SubscriptionDesk, records: readonly KnownRecord[]): number {
+  return records.filter(({ key, offset, sequence }) => {
+    const known = knownRow(desk, key);
+    return known === null ? offset < desk.window.end : sequence <= known.settled;
+  }).length;
 }
 
 /** Groups that nothing would ever move, although a consumer with credit is there and all is quiet. */

@@ -9,7 +9,7 @@ import { FLAG_BEHIND } from '../../../src/partition/subscription/subscription-ro
 import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { batch } from '../batches.ts';
 import { replay, type Setup, settle } from '../setup.ts';
-import { type KnownRecord, lostRecords, stuckGroups } from './desk-check.ts';
+import { type KnownRecord, lostRecords, settledRecords, stuckGroups } from './desk-check.ts';
 import { ModelConsumer, Oracle } from './model-consumer.ts';
 import { subscribed, turn } from './subscribed.ts';
 
@@ -26,6 +26,93 @@ const LIMITS = {
   progressRowsMax: 3,
   progressInFlightMax: 2,
 };
+
+/** Runs that once went wrong. */
+const EXAMPLES: [[number, number, number][], number][] = [
+  [
+    [
+      [10, 1, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [5, 0, 0],
+      [3, 0, 0],
+      [5, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [7, 10, 0],
+      [0, 0, 0],
+      [11, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [12, 5, 0],
+      [0, 0, 0],
+    ],
+    0,
+  ],
+  [
+    [
+      [0, 6, 0],
+      [10, 22, 0],
+      [0, 7, 28],
+      [0, 0, 1],
+      [0, 0, 0],
+      [5, 0, 0],
+      [10, 0, 3],
+      [3, 0, 0],
+      [7, 0, 0],
+      [7, 10, 0],
+      [3, 0, 0],
+      [7, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [7, 0, 0],
+      [0, 0, 0],
+      [10, 0, 0],
+      [7, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [6, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [12, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+    ],
+    0,
+  ],
+  [[[10,32,0],[0,0,0],[0,6,1],[0,0,0],[0,0,1],[5,0,0],[3,0,0],[10,0,0],[7,44,0],[10,1,0],[13,0,1],[12,1,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[12,0,0],[0,0,0],[5,0,5],[0,0,0],[13,0,16],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[11,53,1],[0,0,0],[0,0,0],[0,0,0],[0,0,0],[0,0,0]],0],
+];
 
 type Step = readonly [operation: number, a: number, b: number];
 
@@ -145,6 +232,7 @@ class World {
     this.#checkFloor(records, desk.window.floor, desk.progress.rows, 'working');
     const known = this.#known(records);
     expect(desk.window.end - desk.window.floor).toBeLessThanOrEqual(LIMITS.floorDistanceMax);
+    expect(desk.progress.done, 'messages counted as settled').toBe(settledRecords(desk, known));
     for (const what of lostRecords(desk, known, this.#sent)) this.oracle.violate(what);
   }
 
@@ -277,7 +365,7 @@ describe('a subscription under random consumers and leaders', () => {
             counts[name] += world.oracle[name];
         },
       ),
-      { numRuns: Number(process.env['MODEL_RUNS'] ?? 200) },
+      { numRuns: Number(process.env['MODEL_RUNS'] ?? 200), examples: EXAMPLES },
     );
     expect(counts.acked).toBeGreaterThan(1_000);
     expect(counts.failed).toBeGreaterThan(50);
