@@ -113,6 +113,14 @@ export interface ResumedHold {
   readonly lastSequence: number;
 }
 
+/** What became of the rows that were not answered when a consumer left. */
+export interface LastAnswers {
+  /** Every row not refused is durable. False: leadership ended, their outcome is unknown. */
+  readonly durable: boolean;
+  readonly refused: readonly number[];
+  readonly codes: readonly ErrorCode[];
+}
+
 /** One consumer at one partition's leader. */
 export interface Attachment {
   /** Credit was granted or the stream drained: look for work again. */
@@ -120,10 +128,10 @@ export interface Attachment {
   /** Handles rows in order; each is answered by {@link ConsumerSink.settled} exactly once, unless leadership ends. Never throws. */
   settle(columns: SettlementColumns): void;
   /**
-   * `clean`: resolves when what was settled is durable and its holds are free. `broken`: the consumer has the come-back window to attach
-   * with the same session. Nothing is called on the sink afterwards.
+   * `clean`: resolves when what was settled is durable and its holds are free. `broken`: resolves at once, the consumer has the come-back
+   * window to attach with the same session. Nothing is called on the sink afterwards.
    */
-  detach(how: 'clean' | 'broken'): Promise<void>;
+  detach(how: 'clean' | 'broken'): Promise<LastAnswers>;
 }
 
 export interface ConsumerIdentity {
@@ -145,8 +153,10 @@ export interface PartitionDispatch {
     resumed: readonly ResumedHold[],
     replaced: (reason: RefusalError) => void,
   ): Promise<Attachment>;
-  /** Told when this replica begins or ceases to lead with its term confirmed: streams attach to what comes. */
-  onDispatchChange(listener: (leads: boolean) => void): void;
+  /** True while this replica leads with its term confirmed: consumers may attach. */
+  readonly leads: boolean;
+  /** Told when {@link leads} changes: streams attach to what comes. The returned function ends it. */
+  onDispatchChange(listener: (leads: boolean) => void): () => void;
 }
 
 // What a partition needs.

@@ -134,6 +134,7 @@ export class ComeBack {
       if (!isHigher(named, group)) return lost('HOLD_TAKEN');
       desk.tellLost(group, 'HOLD_TAKEN');
       desk.releaseHold(group);
+      this.#deliverAgain(group, named.lastSequence);
     }
     const blocked = this.#blockedBy(key);
     if (blocked !== null) return lost(blocked);
@@ -195,20 +196,24 @@ export class ComeBack {
   /** The same leader: what was delivered is known, and given again behind what the consumer has. */
   #holdAgain(group: ActiveGroup, consumer: ConsumerAttachment, lastSequence: number): void {
     const { desk } = this.#options;
-    const { pool } = desk.options;
     desk.releaseHold(group);
-    if (group.inFlightMessages > 0 && lastSequence < group.lastInFlight) {
-      desk.markBehind(group);
-      desk.dropReadAhead(group);
-      pool.releaseAll(group.inFlight);
-      group.inFlightMessages = 0;
-      group.readAgainFrom(group.next);
-    }
+    this.#deliverAgain(group, lastSequence);
     desk.giveHold(group, consumer);
     group.resumedTo = Math.max(group.settled, lastSequence);
     group.lastSequence = group.resumedTo;
     desk.offer(group);
     desk.readOn(group);
+  }
+
+  /** What was delivered behind `lastSequence` did not reach the holder that comes now: it is read again. */
+  #deliverAgain(group: ActiveGroup, lastSequence: number): void {
+    if (group.inFlightMessages === 0 || lastSequence >= group.lastInFlight) return;
+    const { desk } = this.#options;
+    desk.markBehind(group);
+    desk.dropReadAhead(group);
+    desk.options.pool.releaseAll(group.inFlight);
+    group.inFlightMessages = 0;
+    group.readAgainFrom(group.next);
   }
 
   #holdFromBefore(key: number, consumer: ConsumerAttachment, named: ResumedHold): ActiveGroup {

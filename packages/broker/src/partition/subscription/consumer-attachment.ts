@@ -6,6 +6,7 @@ import type {
   ConsumerEvent,
   ConsumerIdentity,
   ConsumerSink,
+  LastAnswers,
   SettlementColumns,
 } from '../../consume-contracts.ts';
 import { SETTLE_NACK, SETTLE_REJECT } from '../../consume-contracts.ts';
@@ -31,7 +32,8 @@ export interface ConsumerDesk {
   /** Rows were handled: they are answered with the next progress. */
   handled(consumer: ConsumerAttachment): void;
   creditGranted(): void;
-  detach(consumer: ConsumerAttachment, how: 'clean' | 'broken'): Promise<void>;
+  /** Resolves with true when everything it settled is durable. */
+  detach(consumer: ConsumerAttachment, how: 'clean' | 'broken'): Promise<boolean>;
 }
 
 /** See the head of this file. */
@@ -69,6 +71,7 @@ export class ConsumerAttachment implements Attachment {
   #refused: number[] = [];
   #codes: ErrorCode[] = [];
   #tellScheduled = false;
+  #waiting: ((durable: boolean) => void) | null = null;
 
   constructor(
     identity: ConsumerIdentity,
@@ -130,6 +133,7 @@ export class ConsumerAttachment implements Attachment {
     if (number <= this.#answeredNumber) return;
     this.#answeredNumber = number;
     this.#rowsAnswered = rows;
+    if (number >= this.lastNumber) this.#waiting?.(true);
     this.#tellSoon();
   }
 
@@ -140,10 +144,26 @@ export class ConsumerAttachment implements Attachment {
     });
   }
 
-  detach(how: 'clean' | 'broken'): Promise<void> {
-    if (this.#left) return Promise.resolve();
+  async detach(how: 'clean' | 'broken'): Promise<LastAnswers> {
+    // What waits until its group is found is not settled: it is delivered again.
+    for (const row of this.#deferred) this.#note(row.number, 'HOLD_LOST');
+    const answers = { refused: this.#refused, codes: this.#codes };
+    if (this.#left) return { durable: false, ...answers };
     this.close();
-    return this.desk?.detach(this, how) ?? Promise.resolve();
+    return { durable: (await this.desk?.detach(this, how)) === true, ...answers };
+  }
+
+  /** Resolves with true when every row taken is durable or refused, with false when that will not be known here. */
+  whenAnswered(): Promise<boolean> {
+    if (this.#answeredNumber >= this.lastNumber) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+    });
+  }
+
+  /** Rows not answered yet are not answered here any more. */
+  forsake(): void {
+    this.#waiting?.(false);
   }
 
   /** Nothing is told any more. */
@@ -182,9 +202,13 @@ export class ConsumerAttachment implements Attachment {
   }
 
   #refuse(number: number, code: ErrorCode): void {
+    this.#note(number, code);
+    this.#tellSoon();
+  }
+
+  #note(number: number, code: ErrorCode): void {
     this.#refused.push(number);
     this.#codes.push(code);
-    this.#tellSoon();
   }
 
   #tellSoon(): void {

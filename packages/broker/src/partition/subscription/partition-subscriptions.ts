@@ -44,7 +44,7 @@ export class PartitionSubscriptions implements PartitionDispatch {
   readonly #options: PartitionSubscriptionsOptions;
   readonly #desks = new Map<number, SubscriptionDesk>();
   readonly #letters = new Map<number, DeadLetterDesk>();
-  readonly #listeners: ((leads: boolean) => void)[] = [];
+  readonly #listeners = new Set<(leads: boolean) => void>();
   #term = 0;
   #leads = false;
   #counter = 0;
@@ -58,8 +58,9 @@ export class PartitionSubscriptions implements PartitionDispatch {
     return this.#leads;
   }
 
-  onDispatchChange(listener: (leads: boolean) => void): void {
-    this.#listeners.push(listener);
+  onDispatchChange(listener: (leads: boolean) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async attach(

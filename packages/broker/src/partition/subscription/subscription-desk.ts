@@ -72,6 +72,8 @@ export class SubscriptionDesk implements ConsumerDesk {
   readonly #scan: RecordScan;
   readonly #turns: Turns;
   #consumers: ConsumerAttachment[] = [];
+  /** Those that left and wait until what they settled is durable. */
+  readonly #leaving = new Set<ConsumerAttachment>();
   #pumpScheduled = false;
   #confirming = false;
   #timerAt = Number.POSITIVE_INFINITY;
@@ -152,21 +154,25 @@ export class SubscriptionDesk implements ConsumerDesk {
     this.wake();
   }
 
-  detach(consumer: ConsumerAttachment, how: 'clean' | 'broken'): Promise<void> {
+  async detach(consumer: ConsumerAttachment, how: 'clean' | 'broken'): Promise<boolean> {
     this.#consumers = this.#consumers.filter((other) => other !== consumer);
-    if (this.#ended) return Promise.resolve();
+    if (this.#ended) return false;
     if (how === 'broken') {
       this.comeBack.await(consumer);
       this.wake();
-      return Promise.resolve();
+      return false;
     }
     for (const group of [...this.groups.holders.values()]) {
       if (group.holder === consumer && this.groups.leaveToIndex(group)) this.groups.wake(group.key);
     }
     this.wake();
-    // Proposed behind the progress that carries what it settled, so what is applied has both.
     this.progress.flush();
-    return new Promise((resolve) => this.#proposeSessions([], [consumer.identity.session], () => resolve()));
+    this.#leaving.add(consumer);
+    const durable = await consumer.whenAnswered();
+    this.#leaving.delete(consumer);
+    if (!durable || this.#consumers.some(({ identity }) => identity.session === consumer.identity.session))
+      return durable;
+    return new Promise((resolve) => this.#proposeSessions([], [consumer.identity.session], resolve));
   }
 
   /** Looks for work when the events that are ready now are handled. */
@@ -186,6 +192,7 @@ export class SubscriptionDesk implements ConsumerDesk {
     this.#scan.end();
     this.comeBack.end();
     this.progress.end();
+    for (const consumer of this.#leaving) consumer.forsake();
     return this.#consumers;
   }
 

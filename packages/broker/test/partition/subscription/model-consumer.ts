@@ -108,6 +108,8 @@ interface Held {
   last: number;
   /** Named when it came back, and not answered: its token is the old one. */
   named: boolean;
+  /** Held again, and nothing was delivered since. */
+  resumed: boolean;
 }
 
 interface Sent {
@@ -252,7 +254,7 @@ export class ModelConsumer implements ConsumerSink {
     if (current?.token.counter === old.token.counter && current.token.epoch === old.token.epoch) return;
     this.#send(
       choice % 3 === 0 ? SETTLE_NACK : SETTLE_ACK,
-      { ...old, life: 1, open: [], last: 0, named: false },
+      { ...old, life: 1, open: [], last: 0, named: false, resumed: false },
       old.sequence,
       0,
     );
@@ -262,13 +264,31 @@ export class ModelConsumer implements ConsumerSink {
     const known = this.held.get(name);
     const same =
       known !== undefined && known.token.epoch === token.epoch && known.token.counter === token.counter;
-    this.oracle.delivered(name, sequence, token, same ? known.last + 1 : null);
+    const expected = same ? this.#expected(known, sequence) : null;
+    this.oracle.delivered(name, sequence, token, expected);
     if (same) {
       known.open.push(sequence);
       known.last = sequence;
     } else {
-      this.held.set(name, { group: name, life, token, open: [sequence], last: sequence, named: false });
+      this.held.set(name, {
+        group: name,
+        life,
+        token,
+        open: [sequence],
+        last: sequence,
+        named: false,
+        resumed: false,
+      });
     }
+  }
+
+  /** Right after it came back another holder may have settled more than it has, if it named a hold that was long over. */
+  #expected(known: Held, sequence: number): number {
+    const { resumed, last } = known;
+    known.resumed = false;
+    return resumed && sequence > last && sequence - 1 <= this.oracle.group(known.group).sent
+      ? sequence
+      : last + 1;
   }
 
   #heldAgain(name: string, token: Token): void {
@@ -280,6 +300,7 @@ export class ModelConsumer implements ConsumerSink {
     }
     held.token = token;
     held.named = false;
+    held.resumed = true;
     const again = this.#again.filter(({ group }) => group === name);
     this.#again = this.#again.filter(({ group }) => group !== name);
     for (const sent of again) if (sent.kind === SETTLE_ACK) this.#send(SETTLE_ACK, held, sent.sequence, 0);
