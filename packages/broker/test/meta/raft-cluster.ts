@@ -24,6 +24,7 @@ import { MetaState } from '../../src/meta/state.ts';
 import { SharedLeaderDirectory } from '../../src/node/leader-directory.ts';
 import { observedHost } from '../../src/node/observed-host.ts';
 import { defaultPeerCallLimits, FramedPeerCalls } from '../../src/node/peer-calls.ts';
+import { FakeAdministration } from './fake-administration.ts';
 import { ids } from './fakes.ts';
 
 /** A partition without records. */
@@ -149,6 +150,7 @@ export class RaftCluster {
       clock,
       calls,
       leaders,
+      administration: new FakeAdministration(leaders),
       state,
       metaReplica,
       shard: (shard) => host.get(shard),
