@@ -15,7 +15,7 @@ export class FakeAdministration implements AdministrationCaller {
   /** Steps that reached a partition, in order. */
   readonly steps: { readonly shard: ShardId; readonly step: PositionStep }[] = [];
   /** Generation of each subscription, by shard. */
-  readonly positions: Map<ShardId, Map<number, number>> = new Map();
+  readonly positions: Map<ShardId, Map<number, number>>;
   /** Shards that refuse. */
   readonly failing: Map<ShardId, ErrorCode> = new Map();
   /** Shards whose steps are done, but whose answers do not come before {@link release}. */
@@ -26,8 +26,10 @@ export class FakeAdministration implements AdministrationCaller {
   mostUnderWay = 0;
   #held: (() => void)[] = [];
 
-  constructor(leaders: LeaderDirectory) {
+  /** `positions`: shared with the other nodes, and outliving them. */
+  constructor(leaders: LeaderDirectory, positions: Map<ShardId, Map<number, number>> = new Map()) {
     this.#leaders = leaders;
+    this.positions = positions;
   }
 
   leader(shard: ShardId): NodeId | undefined {
@@ -72,7 +74,7 @@ export class FakeAdministration implements AdministrationCaller {
     this.underWay += 1;
     this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
     if (this.held.has(shard)) await new Promise<void>((resolve) => this.#held.push(resolve));
-    else await new Promise<void>((resolve) => setImmediate(resolve));
+    else await Promise.resolve();
     this.underWay -= 1;
     const lost = this.lostAnswers.get(shard) ?? 0;
     if (lost > 0) {

@@ -51,6 +51,8 @@ export class RaftCluster {
   readonly network: SimulatedNetwork;
   readonly nodes: Map<NodeId, RunningNode> = new Map();
   readonly events: string[] = [];
+  /** Generations of subscriptions that the partitions have, by shard. */
+  readonly positions: Map<ShardId, Map<number, number>> = new Map();
   readonly #random: Random;
   readonly #disks = new Map<NodeId, PlainDisk>();
   readonly #boots = new Map<NodeId, number>();
@@ -150,7 +152,7 @@ export class RaftCluster {
       clock,
       calls,
       leaders,
-      administration: new FakeAdministration(leaders),
+      administration: new FakeAdministration(leaders, this.positions),
       state,
       metaReplica,
       shard: (shard) => host.get(shard),

@@ -245,6 +245,17 @@ describe('deleting a subscription', () => {
     expect(apply(createCommand(ORDERS, 'billing', 'c'))).toMatchObject({ subscription: 2 });
   });
 
+  test('is not undone by the request that created it, when that comes once more', () => {
+    const creation = createCommand(ORDERS, 'billing', 'a');
+    const answer = apply(creation);
+    end();
+    apply(remove('d'));
+    expect(apply(creation)).toEqual(answer);
+    end();
+    expect(apply(creation)).toEqual(answer);
+    expect([...tables.subscriptions.all()]).toEqual([]);
+  });
+
   test('comes with deleting its topic: operations on it end, those of other topics go on', () => {
     apply(createCommand(ORDERS, 'billing', 'a'));
     apply(createCommand(ORDERS, 'audit', 'b'));
