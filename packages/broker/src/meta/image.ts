@@ -21,7 +21,7 @@ import type { NodeRecord, Operation, PartitionRecord, TopicRecord } from './mode
 import { RouteTable } from './route-table.ts';
 import { readSubscription, readSubscriptionOperation } from './subscription-fields.ts';
 
-/** Version 2 added subscriptions; version 1 is read as without any. */
+/** Version 2 has subscriptions. It is written once there was one: until then nodes that do not know it can read the image. */
 const VERSION = 2;
 const FIRST_VERSION = 1;
 /** Version, document's bytes, document's chunks. */
@@ -53,7 +53,7 @@ export function writeImage(tables: MetaTables, applied: Index): readonly Uint8Ar
   }
   const head = new Uint8Array(HEAD_BYTES);
   const view = new DataView(head.buffer);
-  view.setUint8(0, VERSION);
+  view.setUint8(0, tables.next.subscription > 1 ? VERSION : FIRST_VERSION);
   view.setUint32(1, document.length, true);
   view.setUint32(5, chunks.length, true);
   chunks.unshift(head);

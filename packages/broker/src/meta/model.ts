@@ -19,7 +19,9 @@ import type {
 } from '../subscription-contracts.ts';
 
 /** The newest format and behaviour that this program knows; the cluster's level rises to it when all nodes know it. */
-export const FEATURE_LEVEL = 1;
+export const FEATURE_LEVEL = 2;
+/** Every node knows the commands and images of subscriptions. */
+export const SUBSCRIPTIONS_LEVEL = 2;
 /** Partitions of one topic. */
 export const PARTITIONS_MAX = 1024;
 /** Replicas of one partition. */

@@ -13,11 +13,12 @@ import type {
   SubscriptionView,
 } from '../subscription-contracts.ts';
 import { Waiters } from './deadline.ts';
-import type { MetaCommand, MetaResult, Operation } from './model.ts';
+import { type MetaCommand, type MetaResult, type Operation, SUBSCRIPTIONS_LEVEL } from './model.ts';
 import { actorFault, startFault, subscriptionFault } from './subscription-check.ts';
 
 /** The local replica of the meta state, as far as it is looked at here; {@link MetaState} is one. */
 export interface SubscriptionSource extends SubscriptionDefinitions {
+  readonly featureLevel: number;
   onChange(listener: () => void): void;
   operation(id: number): Operation | undefined;
   subscriptionActions(id: SubscriptionId): readonly ActionRecord[];
@@ -47,7 +48,7 @@ export class MetaSubscriptionAdmin implements SubscriptionAdmin {
 
   /**
    * The same settings again answer the existing one. Rejects with INVALID_SUBSCRIPTION, SUBSCRIPTION_EXISTS, SUBSCRIPTION_NOT_READY (one of
-   * that name is being deleted), UNKNOWN_TOPIC, OVERLOADED.
+   * that name is being deleted), UNKNOWN_TOPIC, OVERLOADED, NOT_READY (a node of the cluster does not know subscriptions).
    */
   async create(
     topic: TopicId,
@@ -56,6 +57,7 @@ export class MetaSubscriptionAdmin implements SubscriptionAdmin {
     deadline: number,
   ): Promise<SubscriptionView> {
     refuseFault(subscriptionFault(name, settings));
+    await this.#untilEveryNodeKnows(deadline);
     return this.#untilThere(
       { type: 'createSubscription', topic, name, settings, ...this.#stamp() },
       name,
@@ -105,6 +107,21 @@ export class MetaSubscriptionAdmin implements SubscriptionAdmin {
   actions(subscription: SubscriptionId, limit: number): readonly ActionRecord[] {
     const kept = this.#options.state.subscriptionActions(subscription);
     return kept.slice(Math.max(0, kept.length - limit)).reverse();
+  }
+
+  /** A node of an earlier version would stop at the first command that it does not know. */
+  async #untilEveryNodeKnows(deadline: number): Promise<void> {
+    const { clock, state } = this.#options;
+    while (state.featureLevel < SUBSCRIPTIONS_LEVEL) {
+      const left = deadline - clock.now();
+      if (left <= 0) {
+        throw new RefusalError(
+          'NOT_READY',
+          `the cluster is at feature level ${state.featureLevel}, subscriptions need ${SUBSCRIPTIONS_LEVEL}: start and upgrade every node`,
+        );
+      }
+      await this.#changes.wait(clock, left);
+    }
   }
 
   #stamp(): { readonly token: string; readonly time: number } {

@@ -1,8 +1,9 @@
-import type { ShardId } from '@seriatim/multiraft';
+import type { NodeId, ShardId } from '@seriatim/multiraft';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { TopicId } from '../../src/contracts.ts';
 import type { SubscriptionId, SubscriptionView } from '../../src/subscription-contracts.ts';
 import { FakeCluster } from './cluster.ts';
+import { topicCommand } from './fakes.ts';
 import { createCommand, settings } from './subscription-command.ts';
 
 const ADA = { who: 'ada', why: 'because' };
@@ -193,6 +194,35 @@ describe('creation', () => {
     expect(cluster.administration.steps).toHaveLength(asked);
     expect(await creation).toMatchObject({ code: 'DEADLINE' });
     expect(cluster.clock.timers).toBe(0);
+  });
+});
+
+describe('while a node does not know subscriptions', () => {
+  const old = { id: 3 as NodeId, clientAddress: 'c3', peerAddress: 'p3', pid: 3, bootNumber: 1 };
+
+  test('none is created: it would stop there; it is when the node was upgraded, or refused at the deadline', async () => {
+    const mixed = new FakeCluster(3);
+    mixed.meta.lead(1);
+    for (const service of mixed.services.slice(0, 2)) service.start();
+    mixed.meta.apply({ type: 'registerNode', ...old, featureLevel: 1 });
+    await mixed.clock.advance(500);
+    expect(mixed.meta.state(2).featureLevel).toBe(1);
+    mixed.meta.apply(topicCommand('orders', 1, 1));
+    const begin = (milliseconds: number): Promise<unknown> =>
+      mixed
+        .service(2)
+        .subscriptions.create(1 as TopicId, 's', settings(), mixed.clock.now() + milliseconds)
+        .catch((error: unknown) => error);
+    const [refused, waiting] = [begin(500), begin(5_000)];
+    await mixed.clock.advance(600);
+    expect(await refused).toMatchObject({ code: 'NOT_READY', outcome: 'not-applied' });
+    expect(mixed.meta.state(2).subscriptions(1 as TopicId)).toEqual([]);
+    // An older node still can read an image of this state.
+    expect([...mixed.meta.state(2).image()][0]?.[0]).toBe(1);
+    mixed.meta.apply({ type: 'registerNode', ...old, bootNumber: 2, featureLevel: 2 });
+    await mixed.clock.advance(500);
+    expect(await waiting).toMatchObject({ name: 's', ready: true });
+    expect([...mixed.meta.state(2).image()][0]?.[0]).toBe(2);
   });
 });
 
