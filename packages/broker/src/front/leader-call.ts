@@ -23,7 +23,10 @@ export interface LeaderQuestion {
  * known sooner. Then this rejects with NOT_LEADER: what the silent one did is unknown, and the caller may ask the new one. Rejects else
  * as the call between nodes does.
  */
-export function callLeader(ports: FrontPorts, question: LeaderQuestion): Promise<Uint8Array> {
+export function callLeader(
+  ports: Pick<FrontPorts, 'leaders' | 'clock' | 'calls'>,
+  question: LeaderQuestion,
+): Promise<Uint8Array> {
   const { leaders, clock, calls } = ports;
   const { shard, leader, kind, parts, deadline } = question;
   return new Promise((resolve, reject) => {

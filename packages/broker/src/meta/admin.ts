@@ -2,7 +2,7 @@
 import type { Clock } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import type { Admin, LeaderDirectory, MetaView, OpenedWriter, TopicId, TopicView } from '../contracts.ts';
-import { before, pause, Waiters } from './deadline.ts';
+import { before, Waiters } from './deadline.ts';
 import { type MetaCommand, type MetaResult, PARTITIONS_MAX } from './model.ts';
 
 /** Bytes of a topic's name. */
@@ -125,16 +125,8 @@ export class MetaAdmin implements Admin {
           { outcome: 'unknown' },
         );
       }
-      await this.#nextChange(left);
+      await this.#changes.wait(clock, left);
     }
-  }
-
-  #nextChange(milliseconds: number): Promise<void> {
-    let woken = (): void => {};
-    return pause(this.#options.clock, milliseconds, (resolve) => {
-      woken = resolve;
-      this.#changes.add(resolve);
-    }).finally(() => this.#changes.remove(woken));
   }
 }
 

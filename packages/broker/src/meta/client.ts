@@ -5,7 +5,7 @@ import { RefusalError } from '@seriatim/protocol';
 import type { Index, ProposeResult } from '@seriatim/raft';
 import { type LeaderDirectory, type PeerCalls, REQUEST_META_COMMAND } from '../contracts.ts';
 import { decodeCommand, encodeCommand } from './command-codec.ts';
-import { before, pause, Waiters } from './deadline.ts';
+import { before, Waiters } from './deadline.ts';
 import { MetaFormatError } from './fields.ts';
 import type { MetaCommand, MetaResult } from './model.ts';
 import { type AppliedCommand, decodeApplied, encodeApplied } from './result-codec.ts';
@@ -97,7 +97,7 @@ export class MetaClient {
         unknown ||= attempt.unknown;
         reason = attempt.reason;
         const left = deadline - clock.now();
-        if (left > 0) await this.#untilLeaderChange(Math.min(left, this.#retryMilliseconds));
+        if (left > 0) await this.#leaderWaiters.wait(clock, Math.min(left, this.#retryMilliseconds));
       }
     } finally {
       this.#underWay -= 1;
@@ -210,14 +210,6 @@ export class MetaClient {
         outcome: 'unknown',
       });
     });
-  }
-
-  #untilLeaderChange(milliseconds: number): Promise<void> {
-    let woken = (): void => {};
-    return pause(this.#options.clock, milliseconds, (resolve) => {
-      woken = resolve;
-      this.#leaderWaiters.add(resolve);
-    }).finally(() => this.#leaderWaiters.remove(woken));
   }
 }
 

@@ -6,6 +6,7 @@ import type { NodeId, ShardId } from '@seriatim/multiraft';
 import type { TopicId } from '../contracts.ts';
 import { type Fields, MetaFormatError, parseFields, text, whole, wholes } from './fields.ts';
 import type { GroupColumns, MetaCommand } from './model.ts';
+import { readSubscriptionCommand } from './subscription-fields.ts';
 
 const VERSION = 1;
 const FORM_JSON = 1;
@@ -115,8 +116,11 @@ function decodeOperationFields(type: string, from: Fields): MetaCommand {
         shard: whole(from, 'shard') as ShardId,
         time: whole(from, 'time'),
       };
-    default:
+    default: {
+      const command = readSubscriptionCommand(type, from);
+      if (command !== null) return command;
       throw new MetaFormatError(`meta command has the unknown type "${type}": upgrade this node`);
+    }
   }
 }
 

@@ -142,6 +142,11 @@ export class Controller {
         return this.#driveDelete(operation);
       case 'replaceReplicas':
         return this.#driveReplace(operation);
+      // By SubscriptionDriver: they wait for partitions, and no other operation is to wait with them.
+      case 'createSubscription':
+      case 'resetSubscription':
+      case 'deleteSubscription':
+        return Promise.resolve();
     }
   }
 

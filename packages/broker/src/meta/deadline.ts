@@ -71,4 +71,12 @@ export class Waiters {
     this.#waiting = new Set();
     for (const callback of waiting) callback();
   }
+  /** Resolves with the next {@link wake}, after `milliseconds` at the latest. */
+  wait(clock: Clock, milliseconds: number): Promise<void> {
+    let woken = (): void => {};
+    return pause(clock, milliseconds, (resolve) => {
+      woken = resolve;
+      this.add(resolve);
+    }).finally(() => this.remove(woken));
+  }
 }

@@ -10,6 +10,12 @@ import {
   replicaReplaced,
   reserveProducerIds,
 } from './node-commands.ts';
+import {
+  createSubscription,
+  deleteSubscription,
+  pauseSubscription,
+  resetSubscription,
+} from './subscription-commands.ts';
 import { createTopic, deleteTopic, endOperation } from './topic-commands.ts';
 import { openWriter } from './writer-commands.ts';
 
@@ -40,6 +46,14 @@ export function executeCommand(tables: MetaTables, command: MetaCommand, index: 
       return assignRoutes(tables, command.topics, index);
     case 'removeRoutes':
       return removeRoutes(tables, command.topics);
+    case 'createSubscription':
+      return createSubscription(tables, command);
+    case 'resetSubscription':
+      return resetSubscription(tables, command);
+    case 'deleteSubscription':
+      return deleteSubscription(tables, command);
+    case 'pauseSubscription':
+      return pauseSubscription(tables, command);
   }
 }
 

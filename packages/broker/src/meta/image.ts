@@ -19,8 +19,11 @@ import {
 import { MetaTables } from './meta-tables.ts';
 import type { NodeRecord, Operation, PartitionRecord, TopicRecord } from './model.ts';
 import { RouteTable } from './route-table.ts';
+import { readSubscription, readSubscriptionOperation } from './subscription-fields.ts';
 
-const VERSION = 1;
+/** Version 2 has subscriptions. It is written once there was one: until then nodes that do not know it can read the image. */
+const VERSION = 2;
+const FIRST_VERSION = 1;
 /** Version, document's bytes, document's chunks. */
 const HEAD_BYTES = 9;
 const CHUNK_BYTES_MAX = 64 * 1024;
@@ -38,6 +41,10 @@ export function writeImage(tables: MetaTables, applied: Index): readonly Uint8Ar
       topics: [...tables.topics.values()],
       operations: [...tables.operations.values()],
       writers: [...tables.writers].map(([name, writer]) => ({ name, ...writer })),
+      subscriptions: [...tables.subscriptions.all()].map((record) => ({
+        ...record,
+        actions: tables.subscriptions.actions(record.id),
+      })),
     }),
   );
   const chunks: Uint8Array[] = [];
@@ -46,7 +53,7 @@ export function writeImage(tables: MetaTables, applied: Index): readonly Uint8Ar
   }
   const head = new Uint8Array(HEAD_BYTES);
   const view = new DataView(head.buffer);
-  view.setUint8(0, VERSION);
+  view.setUint8(0, tables.next.subscription > 1 ? VERSION : FIRST_VERSION);
   view.setUint32(1, document.length, true);
   view.setUint32(5, chunks.length, true);
   chunks.unshift(head);
@@ -60,9 +67,10 @@ export function writeImage(tables: MetaTables, applied: Index): readonly Uint8Ar
 export function readImage(chunks: Iterable<Uint8Array>): { tables: MetaTables; applied: Index } {
   const iterator = chunks[Symbol.iterator]();
   const head = take(iterator);
-  if (head[0] !== VERSION || head.length !== HEAD_BYTES) {
+  const version = head[0] ?? 0;
+  if (version < FIRST_VERSION || version > VERSION || head.length !== HEAD_BYTES) {
     throw new MetaFormatError(
-      `meta image of version ${head[0] ?? 'none'}, this program knows ${VERSION}: upgrade this node`,
+      `meta image of version ${head[0] ?? 'none'}, this program knows ${FIRST_VERSION} to ${VERSION}: upgrade this node`,
     );
   }
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
@@ -77,7 +85,7 @@ export function readImage(chunks: Iterable<Uint8Array>): { tables: MetaTables; a
   }
   if (at !== document.length) throw new MetaFormatError('meta image: its document is too short');
   const from = parseFields(document, 'meta image');
-  const tables = readDocument(from);
+  const tables = readDocument(from, version);
   for (const topic of tables.topics.values()) {
     tables.routes.set(topic.id, RouteTable.restore(topic.partitions.length, topic.groupsMax, iterator));
   }
@@ -91,7 +99,7 @@ function take(iterator: Iterator<Uint8Array>): Uint8Array {
   return value;
 }
 
-function readDocument(from: Fields): MetaTables {
+function readDocument(from: Fields, version: number): MetaTables {
   const tables = new MetaTables();
   tables.clusterId = text(from, 'clusterId');
   tables.featureLevel = whole(from, 'featureLevel');
@@ -106,8 +114,14 @@ function readDocument(from: Fields): MetaTables {
   for (const topic of list(from, 'topics', readTopic)) tables.putTopic(topic);
   for (const operation of list(from, 'operations', readOperation))
     tables.operations.set(operation.id, operation);
-  // Images of the first version had none.
+  // The first images of version 1 had none.
   if (from['writers'] !== undefined) list(from, 'writers', (value) => readWriter(tables, value));
+  if (version > FIRST_VERSION) {
+    tables.next.subscription = whole(next, 'subscription');
+    for (const { record, actions } of list(from, 'subscriptions', readSubscription)) {
+      tables.subscriptions.restore(record, actions);
+    }
+  }
   return tables;
 }
 
@@ -203,7 +217,11 @@ function readOperation(value: unknown): Operation {
           };
         }),
       };
-    default:
+    default: {
+      const operation = readSubscriptionOperation(kind, from);
+      // In this order, as it was put: equal states give equal images.
+      if (operation !== null) return { ...operation, ...base };
       throw new MetaFormatError(`unknown operation kind "${kind}": upgrade this node`);
+    }
   }
 }

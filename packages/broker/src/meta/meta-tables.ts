@@ -14,6 +14,7 @@ import {
   type WriterRecord,
 } from './model.ts';
 import type { RouteTable } from './route-table.ts';
+import { SubscriptionTable } from './subscription-table.ts';
 
 /** Counters of ids that are never used again: the next one of each kind. */
 export interface NextIds {
@@ -22,6 +23,7 @@ export interface NextIds {
   replica: number;
   operation: number;
   producer: number;
+  subscription: number;
 }
 
 /** Where a shard belongs. */
@@ -41,6 +43,7 @@ export class MetaTables {
     replica: FIRST_REPLICA,
     operation: 1,
     producer: 1,
+    subscription: 1,
   };
   readonly nodes: Map<NodeId, NodeRecord> = new Map();
   readonly topics: Map<TopicId, TopicRecord> = new Map();
@@ -50,6 +53,7 @@ export class MetaTables {
   readonly routes: Map<TopicId, RouteTable> = new Map();
   /** Named producers. */
   readonly writers: Map<string, WriterRecord> = new Map();
+  readonly subscriptions: SubscriptionTable = new SubscriptionTable();
 
   /** Adds a topic or puts its new record in place of the old one. */
   putTopic(topic: TopicRecord): void {
@@ -58,12 +62,13 @@ export class MetaTables {
     for (const partition of topic.partitions) this.owners.set(partition.shard, { topic, partition });
   }
 
-  /** Forgets a topic with its routes; its name is free again. */
+  /** Forgets a topic with its routes and subscriptions; its name is free again. */
   dropTopic(topic: TopicRecord): void {
     this.topics.delete(topic.id);
     this.topicsByName.delete(topic.name);
     this.routes.delete(topic.id);
     for (const partition of topic.partitions) this.owners.delete(partition.shard);
+    for (const subscription of this.subscriptions.of(topic.id)) this.subscriptions.drop(subscription);
   }
 
   /** Adds an operation or puts its new record in place; the oldest ended ones beyond the limit are forgotten. */
@@ -91,6 +96,13 @@ export class MetaTables {
     const placed = this.metaReplicas.find((candidate) => candidate.replica === replica);
     if (placed !== undefined) return placed.node;
     return replica < FIRST_REPLICA ? (replica as number as NodeId) : undefined;
+  }
+
+  /** The next operation id. */
+  takeOperation(): number {
+    const id = this.next.operation;
+    this.next.operation += 1;
+    return id;
   }
 
   /** The next replica id. */

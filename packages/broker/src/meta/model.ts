@@ -10,9 +10,18 @@ import type {
   TopicView,
   WriterView,
 } from '../contracts.ts';
+import type {
+  StartPosition,
+  SubscriptionCommand,
+  SubscriptionId,
+  SubscriptionOperation,
+  SubscriptionView,
+} from '../subscription-contracts.ts';
 
 /** The newest format and behaviour that this program knows; the cluster's level rises to it when all nodes know it. */
-export const FEATURE_LEVEL = 1;
+export const FEATURE_LEVEL = 2;
+/** Every node knows the commands and images of subscriptions. */
+export const SUBSCRIPTIONS_LEVEL = 2;
 /** Partitions of one topic. */
 export const PARTITIONS_MAX = 1024;
 /** Replicas of one partition. */
@@ -55,6 +64,12 @@ export interface WriterRecord extends WriterView {
   readonly instance: string;
 }
 
+/** A subscription as the meta state keeps it. */
+export interface SubscriptionRecord extends SubscriptionView {
+  /** Where it was created to begin; `start` is the last reset's. */
+  readonly firstStart: StartPosition;
+}
+
 /** One replica that a {@link ReplaceReplicasOperation} replaces. */
 export interface Replacement {
   readonly shard: ShardId;
@@ -93,8 +108,14 @@ export interface ReplaceReplicasOperation extends OperationBase {
   readonly node: NodeId;
   readonly replacements: readonly Replacement[];
 }
+/** Waits until every partition of the topic has the subscription's generation, or has forgotten it. */
+export type SubscriptionOperationRecord = OperationBase & SubscriptionOperation;
 /** Work over more than one shard, driven forward by the meta leader. */
-export type Operation = CreateTopicOperation | DeleteTopicOperation | ReplaceReplicasOperation;
+export type Operation =
+  | CreateTopicOperation
+  | DeleteTopicOperation
+  | ReplaceReplicasOperation
+  | SubscriptionOperationRecord;
 
 /** Group names of one topic, in columns; name `i` lies in `bytes` from `ends[i - 1]` (0 for the first) to `ends[i]`. */
 export interface GroupColumns {
@@ -141,7 +162,8 @@ export type MetaCommand =
       readonly time: number;
     }
   | { readonly type: 'assignRoutes'; readonly topics: readonly GroupColumns[] }
-  | { readonly type: 'removeRoutes'; readonly topics: readonly GroupColumns[] };
+  | { readonly type: 'removeRoutes'; readonly topics: readonly GroupColumns[] }
+  | SubscriptionCommand;
 
 /** What an applied command answers its proposer. */
 export type MetaResult =
@@ -158,4 +180,10 @@ export type MetaResult =
     }
   /** `assigned` new routes; `full`: groups left out because their topic is at its `groupsMax`. */
   | { readonly type: 'routes'; readonly assigned: number; readonly full: number }
+  /** `operation`: what the caller waits for; 0: nothing, it is ready. */
+  | {
+      readonly type: 'subscription';
+      readonly subscription: SubscriptionId;
+      readonly operation: number;
+    }
   | { readonly type: 'refused'; readonly code: ErrorCode; readonly message: string };

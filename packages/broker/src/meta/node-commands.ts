@@ -12,7 +12,6 @@ import {
   PRODUCER_BLOCK_MAX,
   type Replacement,
 } from './model.ts';
-import { nextOperation } from './topic-commands.ts';
 
 type Of<T extends MetaCommand['type']> = Extract<MetaCommand, { readonly type: T }>;
 
@@ -114,7 +113,7 @@ export function replaceReplicas(tables: MetaTables, command: Of<'replaceReplicas
   }
   tables.putOperation({
     kind: 'replaceReplicas',
-    id: nextOperation(tables),
+    id: tables.takeOperation(),
     token: command.token,
     state: 'running',
     startedAt: command.time,

@@ -2,6 +2,7 @@
 import { ERRORS, type ErrorCode } from '@seriatim/protocol';
 import type { Index, ReplicaId } from '@seriatim/raft';
 import type { TopicId } from '../contracts.ts';
+import type { SubscriptionId } from '../subscription-contracts.ts';
 import { type Fields, fields, flag, list, MetaFormatError, parseFields, text, whole } from './fields.ts';
 import { readReplica } from './image.ts';
 import type { MetaResult } from './model.ts';
@@ -49,6 +50,12 @@ function decodeResult(from: Fields): MetaResult {
       };
     case 'routes':
       return { type, assigned: whole(from, 'assigned'), full: whole(from, 'full') };
+    case 'subscription':
+      return {
+        type,
+        subscription: whole(from, 'subscription') as SubscriptionId,
+        operation: whole(from, 'operation'),
+      };
     case 'refused': {
       const code = text(from, 'code');
       if (!Object.hasOwn(ERRORS, code)) throw new MetaFormatError(`unknown error code ${code}`);

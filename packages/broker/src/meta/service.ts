@@ -7,6 +7,7 @@
 import { type Clock, META_SHARD, type NodeId, type Shard, type ShardId } from '@seriatim/multiraft';
 import type { ReplicaId } from '@seriatim/raft';
 import type { LeaderDirectory, PeerCalls } from '../contracts.ts';
+import type { AdministrationCaller } from '../subscription-contracts.ts';
 import { MetaAdmin } from './admin.ts';
 import { MetaClient } from './client.ts';
 import { Controller } from './controller.ts';
@@ -18,6 +19,8 @@ import { registerNode } from './registration.ts';
 import { GatheringRouteAssigner } from './route-assigner.ts';
 import { Router } from './router.ts';
 import type { MetaState } from './state.ts';
+import { MetaSubscriptionAdmin } from './subscription-admin.ts';
+import { SubscriptionDriver } from './subscription-driver.ts';
 
 /** What the meta room needs of its node. */
 export interface MetaServiceOptions {
@@ -25,6 +28,8 @@ export interface MetaServiceOptions {
   readonly clock: Clock;
   readonly calls: PeerCalls;
   readonly leaders: LeaderDirectory;
+  /** How operations on subscriptions reach the partitions. */
+  readonly administration: AdministrationCaller;
   /** The state machine that the local replica of {@link META_SHARD} was or will be opened with. */
   readonly state: MetaState;
   /** The local replica of a shard, the meta shard's included. */
@@ -53,9 +58,11 @@ export class MetaService {
   readonly router: Router;
   readonly assigner: GatheringRouteAssigner;
   readonly admin: MetaAdmin;
+  readonly subscriptions: MetaSubscriptionAdmin;
   readonly watcher: PlacementWatcher;
   readonly #options: MetaServiceOptions;
   readonly #controller: Controller;
+  readonly #driver: SubscriptionDriver;
   readonly #stopping = new AbortController();
   #registering: Promise<void> = Promise.resolve();
 
@@ -90,6 +97,20 @@ export class MetaService {
       view: state,
       submit: (command, deadline) => client.submitChecked(command, deadline),
     });
+    this.subscriptions = new MetaSubscriptionAdmin({
+      clock,
+      state,
+      token,
+      submit: (command, deadline) => client.submitChecked(command, deadline),
+    });
+    this.#driver = new SubscriptionDriver({
+      clock,
+      state,
+      leaders,
+      onEvent,
+      caller: options.administration,
+      submit: (command, deadline) => client.submit(command, deadline),
+    });
     this.#controller = new Controller({
       clock,
       state,
@@ -107,6 +128,7 @@ export class MetaService {
     const { clock, node, onEvent, registration } = this.#options;
     this.watcher.start();
     this.#controller.start();
+    this.#driver.start();
     this.#registering = registerNode(
       {
         clock,
@@ -129,6 +151,7 @@ export class MetaService {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.client.stop();
+    this.#driver.stop();
     await Promise.all([this.#registering, this.#controller.stop(), this.watcher.stop()]);
   }
 }

@@ -2,11 +2,12 @@
 import type { EntryDescription, Leadership, NodeId, ShardId, StateMachine } from '@seriatim/multiraft';
 import type { Entry, Index, ReplicaId, Term } from '@seriatim/raft';
 import type { MetaView, ReplicaPlacement, RouteView, TopicId, WriterView } from '../contracts.ts';
+import type { ActionRecord, SubscriptionDefinitions, SubscriptionId } from '../subscription-contracts.ts';
 import { decodeCommand } from './command-codec.ts';
 import { executeCommand } from './execute.ts';
 import { readImage, writeImage } from './image.ts';
 import { MetaTables, type ShardOwner } from './meta-tables.ts';
-import type { MetaResult, NodeRecord, Operation, TopicRecord } from './model.ts';
+import type { MetaResult, NodeRecord, Operation, SubscriptionRecord, TopicRecord } from './model.ts';
 
 /** Who leads the meta shard, as this replica sees it. */
 const NOBODY: Leadership = {
@@ -23,13 +24,14 @@ const QUIET: ReadonlySet<string> = new Set(['assignRoutes', 'removeRoutes', 'ope
  * State of the meta shard. `apply` is deterministic: equal entries give equal images. A command that this program does not know throws
  * from `apply`, which stops the shard with that message instead of letting replicas drift apart.
  */
-export class MetaState implements StateMachine, MetaView {
+export class MetaState implements StateMachine, MetaView, SubscriptionDefinitions {
   #tables = new MetaTables();
   #applied = 0 as Index;
   #leadership: Leadership = NOBODY;
   /** Answers wanted by proposers on this node; others are not kept. */
   readonly #wanted = new Map<Index, { readonly term: Term; result: MetaResult | null }>();
   readonly #changeListeners: (() => void)[] = [];
+  readonly #subscriptionListeners: ((topic: TopicId) => void)[] = [];
   readonly #leadershipListeners: (() => void)[] = [];
   /** Waits of {@link whenApplied}, by index. */
   #waits: { readonly index: Index; readonly reached: () => void }[] = [];
@@ -63,6 +65,8 @@ export class MetaState implements StateMachine, MetaView {
   /** {@inheritDoc StateMachine.restore} */
   restore(chunks: Iterable<Uint8Array>): void {
     const { tables, applied } = readImage(chunks);
+    // Those that the image has no longer are gone: their topics have changed as well.
+    for (const record of this.#tables.subscriptions.all()) tables.subscriptions.changed(record.topic);
     this.#tables = tables;
     this.#applied = applied;
     this.#afterChange(true);
@@ -90,6 +94,9 @@ export class MetaState implements StateMachine, MetaView {
       for (const wait of reached) wait.reached();
     }
     if (changed) for (const listener of this.#changeListeners) listener();
+    for (const topic of this.#tables.subscriptions.takeChanged()) {
+      for (const listener of this.#subscriptionListeners) listener(topic);
+    }
   }
 
   // --- For the rest of the meta room
@@ -129,6 +136,10 @@ export class MetaState implements StateMachine, MetaView {
     return () => {
       this.#waits = this.#waits.filter((candidate) => candidate !== wait);
     };
+  }
+  /** An operation, while it runs or is kept after its end. */
+  operation(id: number): Operation | undefined {
+    return this.#tables.operations.get(id);
   }
   /** Operations, running and lately ended, oldest first. */
   operations(): readonly Operation[] {
@@ -220,5 +231,23 @@ export class MetaState implements StateMachine, MetaView {
   }
   onChange(listener: () => void): void {
     this.#changeListeners.push(listener);
+  }
+  // --- SubscriptionDefinitions
+
+  subscriptions(topic: TopicId): readonly SubscriptionRecord[] {
+    return this.#tables.subscriptions.of(topic);
+  }
+  subscription(topic: TopicId, name: string): SubscriptionRecord | undefined {
+    return this.#tables.subscriptions.find(topic, name);
+  }
+  subscriptionById(id: SubscriptionId): SubscriptionRecord | undefined {
+    return this.#tables.subscriptions.get(id);
+  }
+  onSubscriptionChange(listener: (topic: TopicId) => void): void {
+    this.#subscriptionListeners.push(listener);
+  }
+  /** What was done to the whole of a subscription, oldest first. */
+  subscriptionActions(id: SubscriptionId): readonly ActionRecord[] {
+    return this.#tables.subscriptions.actions(id);
   }
 }

@@ -11,6 +11,7 @@ import {
 } from './model.ts';
 import { placeReplicas } from './placement.ts';
 import { RouteTable } from './route-table.ts';
+import { endSubscriptionOperation } from './subscription-commands.ts';
 
 type Of<T extends MetaCommand['type']> = Extract<MetaCommand, { readonly type: T }>;
 
@@ -52,7 +53,7 @@ export function createTopic(tables: MetaTables, command: Of<'createTopic'>): Met
   tables.routes.set(id, new RouteTable(command.partitions, command.groupsMax));
   tables.putOperation({
     kind: 'createTopic',
-    id: nextOperation(tables),
+    id: tables.takeOperation(),
     token: command.token,
     state: 'running',
     startedAt: command.time,
@@ -106,7 +107,9 @@ export function deleteTopic(tables: MetaTables, command: Of<'deleteTopic'>): Met
   }
   tables.dropTopic(topic);
   for (const operation of tables.operations.values()) {
-    if (operation.kind === 'createTopic' && operation.topic === topic.id && operation.state === 'running') {
+    if (operation.kind === 'deleteTopic' || operation.kind === 'replaceReplicas') continue;
+    // Nothing is left to be led, and no partition to ask.
+    if (operation.topic === topic.id && operation.state === 'running') {
       tables.putOperation({ ...operation, state: 'done', endedAt: command.time });
     }
   }
@@ -114,7 +117,7 @@ export function deleteTopic(tables: MetaTables, command: Of<'deleteTopic'>): Met
   for (const partition of topic.partitions) for (const { node } of partition.replicas) nodes.add(node);
   tables.putOperation({
     kind: 'deleteTopic',
-    id: nextOperation(tables),
+    id: tables.takeOperation(),
     token: command.token,
     state: 'running',
     startedAt: command.time,
@@ -127,7 +130,7 @@ export function deleteTopic(tables: MetaTables, command: Of<'deleteTopic'>): Met
   return DONE;
 }
 
-/** Last step of an operation: a created topic takes messages from here on. */
+/** Last step of an operation: a created topic takes messages from here on, a subscription has consumers or is gone. */
 export function endOperation(tables: MetaTables, command: Of<'endOperation'>): MetaResult {
   const operation = tables.running(command.operation);
   if (operation === undefined) return DONE;
@@ -135,13 +138,7 @@ export function endOperation(tables: MetaTables, command: Of<'endOperation'>): M
     const topic = tables.topics.get(operation.topic);
     if (topic !== undefined) tables.putTopic({ ...topic, ready: true });
   }
+  if ('subscription' in operation) endSubscriptionOperation(tables, operation);
   tables.putOperation({ ...operation, state: 'done', endedAt: command.time });
   return DONE;
-}
-
-/** The next operation id. */
-export function nextOperation(tables: MetaTables): number {
-  const id = tables.next.operation;
-  tables.next.operation += 1;
-  return id;
 }

@@ -7,10 +7,12 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, META_SHARD, MultiRaft, type NodeId, type ShardHost } from '@seriatim/multiraft';
 import { DEFAULT_LIMITS, RefusalError } from '@seriatim/protocol';
+import { LeaderAdministration, serveAdministration } from '../front/administration-caller.ts';
 import { FrontDoor } from '../front/front-door.ts';
 import { defaultGrpcLimits, GrpcServer } from '../front/grpc-server.ts';
 import { MetaService } from '../meta/service.ts';
 import { MetaState } from '../meta/state.ts';
+import type { AdministrationCaller } from '../subscription-contracts.ts';
 import { type NodeConfig, splitAddress } from './config.ts';
 import { handOverLeaderships } from './hand-over.ts';
 import { hostConfig } from './host-settings.ts';
@@ -133,6 +135,7 @@ interface Shards {
   readonly state: MetaState;
   readonly meta: MetaService;
   readonly partitions: NodePartitions;
+  readonly administration: AdministrationCaller;
   readonly clusterId: string;
 }
 
@@ -176,6 +179,7 @@ async function openShards(
     clock,
     host,
     view: state,
+    definitions: state,
     recovered,
     locate: (shard, replica) => state.partitionNode(shard, replica),
     sourceOf: (shard) =>
@@ -188,12 +192,15 @@ async function openShards(
     retentionMilliseconds: config.retentionCheckMilliseconds,
   });
   stops.add('partitions', () => partitions.closeAll());
+  const administration = new LeaderAdministration({ node, clock, leaders, partitions, calls });
+  serveAdministration({ node, clock, leaders, partitions, calls });
 
   const meta = new MetaService({
     node,
     clock,
     calls,
     leaders,
+    administration,
     state,
     found,
     shard: (id) => host.get(id),
@@ -218,7 +225,7 @@ async function openShards(
   });
   meta.start();
   stops.add('meta', () => meta.stop());
-  return { host, state, meta, partitions, clusterId: part.clusterId };
+  return { host, state, meta, partitions, administration, clusterId: part.clusterId };
 }
 
 async function openFront(

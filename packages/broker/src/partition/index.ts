@@ -21,11 +21,7 @@ export {
   type PartitionStatus,
   partitionStatus,
 } from './status-codec.ts';
-export {
-  type AdministrationTransport,
-  answerAdministration,
-  remoteAdministration,
-} from './subscription/administration-codec.ts';
+export { answerAdministration, remoteAdministration } from './subscription/administration-codec.ts';
 export { defaultSubscriptionLimits } from './subscription/limits.ts';
 export {
   decodeWriterOpening,

@@ -3,6 +3,7 @@ import { META_SHARD, type NodeId, type Shard, type ShardId } from '@seriatim/mul
 import type { RaftStatus, ReplicaId } from '@seriatim/raft';
 import type { LocalReplica } from '../../src/meta/placement-watcher.ts';
 import { MetaService } from '../../src/meta/service.ts';
+import { FakeAdministration } from './fake-administration.ts';
 import { FakeLeaders, FakeMetaShard, FakeNetwork, ids, ManualClock } from './fakes.ts';
 
 /** Partition replicas of all nodes and who leads them. */
@@ -10,6 +11,7 @@ export class FakeCluster {
   readonly clock: ManualClock = new ManualClock();
   readonly network: FakeNetwork = new FakeNetwork();
   readonly leaders: FakeLeaders = new FakeLeaders();
+  readonly administration: FakeAdministration = new FakeAdministration(this.leaders);
   readonly meta: FakeMetaShard;
   readonly services: MetaService[];
   readonly open: Map<number, Map<ShardId, LocalReplica>> = new Map();
@@ -72,6 +74,7 @@ export class FakeCluster {
       clock: this.clock,
       calls: this.network.callsOf(node),
       leaders: this.leaders,
+      administration: this.administration,
       state: this.meta.state(node),
       shard: (id) => (id === META_SHARD ? this.meta.shard(node) : this.#shard(node, id)),
       metaReplica: node as number as ReplicaId,

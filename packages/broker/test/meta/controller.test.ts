@@ -34,7 +34,7 @@ describe('controller', () => {
       '2 c2',
       '3 c3',
     ]);
-    expect(state.featureLevel).toBe(1);
+    expect(state.featureLevel).toBe(2);
     expect(cluster.services.every(({ ready }) => ready)).toBe(true);
   });
 

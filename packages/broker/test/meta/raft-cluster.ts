@@ -1,4 +1,4 @@
-/** Meta rooms over real Raft: hosts, links and clocks of the simulation; partitions hold nothing. */
+/** Meta rooms over real Raft: hosts, links and clocks of the simulation; partitions hold nothing, or are real ones without disk. */
 import {
   defaultHostConfig,
   META_SHARD,
@@ -16,14 +16,18 @@ import { PlainDisk, PlainLogStore } from '../../../testkit/src/simulation/plain-
 import { Random } from '../../../testkit/src/simulation/random.ts';
 import { Scheduler } from '../../../testkit/src/simulation/scheduler.ts';
 import { SimulatedProcess } from '../../../testkit/src/simulation/simulated-process.ts';
+import { LeaderAdministration, serveAdministration } from '../../src/front/administration-caller.ts';
 import { firstMetaConfiguration } from '../../src/meta/formation.ts';
 import type { LocalReplica } from '../../src/meta/placement-watcher.ts';
 import { askReplacement, type Replacement } from '../../src/meta/rejoin.ts';
 import { MetaService } from '../../src/meta/service.ts';
 import { MetaState } from '../../src/meta/state.ts';
 import { SharedLeaderDirectory } from '../../src/node/leader-directory.ts';
+import { NodePartitions } from '../../src/node/node-partitions.ts';
 import { observedHost } from '../../src/node/observed-host.ts';
 import { defaultPeerCallLimits, FramedPeerCalls } from '../../src/node/peer-calls.ts';
+import { FakeSource } from '../partition/fake-source.ts';
+import { FakeAdministration } from './fake-administration.ts';
 import { ids } from './fakes.ts';
 
 /** A partition without records. */
@@ -42,6 +46,8 @@ export interface RunningNode {
   readonly service: MetaService;
   readonly host: ShardHost;
   readonly leaders: SharedLeaderDirectory;
+  /** Empty where partitions hold nothing. */
+  readonly partitions: NodePartitions;
 }
 
 /** Nodes 1 to n with disks that outlive them. */
@@ -50,13 +56,17 @@ export class RaftCluster {
   readonly network: SimulatedNetwork;
   readonly nodes: Map<NodeId, RunningNode> = new Map();
   readonly events: string[] = [];
+  /** Generations of subscriptions that the partitions have, by shard. */
+  readonly positions: Map<ShardId, Map<number, number>> = new Map();
   readonly #random: Random;
   readonly #disks = new Map<NodeId, PlainDisk>();
   readonly #boots = new Map<NodeId, number>();
   readonly #size: number;
+  readonly #realPartitions: boolean;
 
-  constructor(size: number, seed: number) {
+  constructor(size: number, seed: number, realPartitions = false) {
     this.#size = size;
+    this.#realPartitions = realPartitions;
     this.#random = new Random(seed);
     this.network = new SimulatedNetwork(this.scheduler, this.#random.fork('network'));
     for (const node of ids(size)) this.network.introduce(node);
@@ -144,20 +154,39 @@ export class RaftCluster {
     }
     const metaReplica =
       replacement?.replica ?? recovered.get(META_SHARD)?.replica ?? (id as number as ReplicaId);
+    const partitions = new NodePartitions({
+      clock,
+      host,
+      view: state,
+      definitions: state,
+      recovered: new Map(recovered),
+      locate: (shard, replica) => state.partitionNode(shard, replica),
+      sourceOf: () => new FakeSource(),
+      removeFiles: (shard) => store.remove(shard),
+      clockTrusted: () => true,
+      diskHasRoom: () => true,
+      retentionMilliseconds: 60_000,
+    });
+    const ports = { node: id, clock, leaders, partitions, calls };
+    serveAdministration(ports);
+    const real = this.#realPartitions;
     const service = new MetaService({
       node: id,
       clock,
       calls,
       leaders,
+      administration: real
+        ? new LeaderAdministration(ports)
+        : new FakeAdministration(leaders, this.positions),
       state,
       metaReplica,
       shard: (shard) => host.get(shard),
       cluster: { id: 'c', nodes: ids(this.#size) },
       registration: { clientAddress: `c${id}`, peerAddress: `p${id}`, pid: boot, bootNumber: boot },
       found: new Map([...recovered].map(([shard, { replica }]) => [shard, replica])),
-      open: (replica) => openPartition(host, state, recovered, replica),
-      close: (shard) => host.close(shard),
-      remove: (shard) => store.remove(shard),
+      open: (replica) => (real ? partitions.open(replica) : openPartition(host, state, recovered, replica)),
+      close: (shard) => partitions.close(shard),
+      remove: (shard) => partitions.remove(shard),
       peerUp: (peer) => !down.has(peer),
       token: () => `${id} ${boot} ${random.next()}`,
       onEvent: (event) => this.events.push(`${Math.round(this.scheduler.now)} node ${id}: ${event}`),
@@ -173,7 +202,7 @@ export class RaftCluster {
       recovered: recovered.get(META_SHARD) ?? null,
     });
     service.start();
-    this.nodes.set(id, { process, state, service, host, leaders });
+    this.nodes.set(id, { process, state, service, host, leaders, partitions });
   }
 }
 

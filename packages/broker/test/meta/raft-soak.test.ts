@@ -1,8 +1,10 @@
+import type { NodeId } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import { expect, test } from 'vitest';
 import { Random } from '../../../testkit/src/simulation/random.ts';
 import { ids, imageBytes, utf8 } from './fakes.ts';
 import { RaftCluster } from './raft-cluster.ts';
+import { settings } from './subscription-command.ts';
 
 const STEPS = 60;
 /** Enough for elections, replacements and the balancer's longest pauses in a run of this length. */
@@ -43,6 +45,7 @@ class Soak {
     for (const { host } of cluster.nodes.values()) expect([...host.shards()]).toHaveLength(partitions + 1);
     expect(cluster.led(2).reduce((sum, led) => sum + led, 0)).toBe(partitions);
     expect(state.topics().every(({ ready }) => ready)).toBe(true);
+    this.#checkPositions();
     expect(cluster.events.filter((event) => event.includes('Error'))).toEqual([]);
     expect(this.#wrong).toEqual([]);
     // What is missing was asked of a process that was killed.
@@ -56,7 +59,7 @@ class Soak {
     const { service, process, state } = cluster.node(id);
     const deadline = process.clock.now() + 3_000;
     const name = `t${random.below(6)}`;
-    switch (random.below(7)) {
+    switch (random.below(9)) {
       case 0: {
         const sizes = { partitions: 1 + random.below(6), replicas: 3 };
         const retention = { retentionMilliseconds: 0, retentionBytes: 0 };
@@ -76,8 +79,45 @@ class Soak {
         return cluster.nodes.size === 3 ? cluster.kill(id) : undefined;
       case 5:
         return this.#startAll();
+      case 6:
+      case 7:
+        return this.#subscribe(id);
       default:
         return this.#whole() ? this.#loseDisk(id) : undefined;
+    }
+  }
+
+  /** Creates, resets, deletes or pauses a subscription through a node. */
+  #subscribe(id: NodeId): void {
+    const random = this.#random;
+    const { service, process, state } = this.cluster.node(id);
+    const deadline = process.clock.now() + 3_000;
+    const actor = { who: `node ${id}`, why: 'soak' };
+    const topic = state.topics()[random.below(6)];
+    if (topic === undefined) return;
+    const subscription = state.subscription(topic.id, `s${random.below(2)}`)?.id;
+    const { subscriptions } = service;
+    if (subscription === undefined) {
+      this.#ask(subscriptions.create(topic.id, `s${random.below(2)}`, settings(), deadline));
+    } else if (random.below(3) === 0) {
+      this.#ask(subscriptions.delete(subscription, actor, deadline));
+    } else if (random.below(2) === 0) {
+      this.#ask(subscriptions.reset(subscription, { kind: 1, offset: 0, time: 0 }, actor, deadline));
+    } else {
+      this.#ask(subscriptions.pause(subscription, random.below(2) === 0, actor, deadline));
+    }
+  }
+
+  /** Every partition has the generation of its topic's subscriptions, and no other subscription. */
+  #checkPositions(): void {
+    const { positions } = this.cluster;
+    const { state } = this.cluster.node(1);
+    for (const { id, partitions } of state.topics()) {
+      const wanted = state.subscriptions(id).map((view) => [view.id, view.generation]);
+      expect(state.subscriptions(id).every(({ ready }) => ready)).toBe(true);
+      for (const { shard } of partitions) {
+        expect([...(positions.get(shard) ?? [])].sort(([left], [right]) => left - right)).toEqual(wanted);
+      }
     }
   }
 

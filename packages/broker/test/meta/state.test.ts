@@ -190,10 +190,10 @@ describe('nodes', () => {
       peerAddress: '',
       pid: 1,
       bootNumber: 9,
-      featureLevel: 2,
+      featureLevel: 3,
     });
     for (const id of ids(3)) run(register(id));
-    expect(() => meta.apply({ type: 'raiseFeatureLevel', level: 2 })).toThrow(MetaFormatError);
+    expect(() => meta.apply({ type: 'raiseFeatureLevel', level: 3 })).toThrow(MetaFormatError);
   });
 
   test('producer ids are handed out in blocks that never meet', () => {
