@@ -7,17 +7,11 @@ import {
   CONSUME_CREDIT_MESSAGES_MAX,
   CONSUME_EVENT_KIND_ATTACHED,
   CONSUME_EVENT_KIND_DRAINING,
-  CONSUME_EVENT_KIND_FELL_BEHIND,
-  CONSUME_EVENT_KIND_HELD,
   CONSUME_EVENT_KIND_HOLD_LOST,
-  CONSUME_EVENT_KIND_LEADER_CHANGED,
-  type ConsumeColumns,
-  type ConsumeEvent,
   type ConsumeOpen,
   type ConsumeRequest,
   decodeConsumeRequest,
   type ErrorCode,
-  encodeConsumeResponse,
   RefusalError,
   SETTLEMENT_KIND_NACK,
   SETTLEMENT_KIND_REJECT,
@@ -25,23 +19,15 @@ import {
 import type { ConsumerEvent, ConsumerIdentity, Delivery, ResumedHold } from '../consume-contracts.ts';
 import type { TopicView } from '../contracts.ts';
 import type { SubscriptionDefinitions, SubscriptionView } from '../subscription-contracts.ts';
+import { ConsumeResponses, type ConsumeWire, consumeEvent } from './consume-responses.ts';
 import { leaderAddress, requireTopic } from './look-up.ts';
 import { type ConsumerStream, PartitionConsumer } from './partition-consumer.ts';
 import type { FrontPorts } from './ports.ts';
-import { SettlementAnswers } from './settlement-answers.ts';
 
 /** How often a stream looks for partitions that came to this node, and for the end of its subscription, milliseconds. */
 const LOOK_MILLISECONDS = 250;
 /** A stream that was told that the node shuts down gets this long to leave, milliseconds. */
 const DRAIN_MILLISECONDS = 1_000;
-
-/** What a consumer is told through. */
-export interface ConsumeWire {
-  /** False: full until {@link ConsumeSession.drained} is called. */
-  write(bytes: Buffer): boolean;
-  /** Ends the stream, in order with null, else with why. Called once; nothing is written afterwards. */
-  end(refusal: unknown): void;
-}
 
 /** What came through consumers' streams, for the metrics page. */
 export interface ConsumeCounters {
@@ -51,64 +37,30 @@ export interface ConsumeCounters {
   refusedSettlements: number;
 }
 
-const NO_COLUMNS: Omit<ConsumeColumns, 'settledRows' | 'refusedRows' | 'refusedCodes' | 'events'> = {
-  partition: 0,
-  runLengths: [],
-  runOffsets: [],
-  runSequences: [],
-  runLives: [],
-  runTimestampsMs: [],
-  runAttempts: [],
-  runTokenCounters: [],
-  tokenEpoch: 0,
-  holdMilliseconds: 0,
-};
-const NO_EVENT: ConsumeEvent = {
-  kind: 0,
-  partition: 0,
-  group: '',
-  life: 0,
-  tokenEpoch: 0,
-  tokenCounter: 0,
-  firstSequence: 0,
-  lastSequence: 0,
-  leaderAddress: '',
-  code: '',
-};
-
 /** See the head of this file. */
 export class ConsumeSession implements ConsumerStream {
   readonly #ports: FrontPorts;
-  readonly #definitions: SubscriptionDefinitions;
-  readonly #wire: ConsumeWire;
   readonly #counters: ConsumeCounters;
-  readonly #answers = new SettlementAnswers();
+  readonly #responses: ConsumeResponses;
   readonly #consumers = new Map<number, PartitionConsumer>();
   #opened: { readonly identity: ConsumerIdentity; readonly topic: TopicView } | null = null;
   #holds = new Map<number, ResumedHold[]>();
   #creditMessages = 0;
   #creditBytes = 0;
-  #full = false;
   #draining = false;
   /** Leaves in order: what comes is not looked at any more. */
   #leaving = false;
   #over = false;
-  #events: ConsumeEvent[] = [];
-  #tellScheduled = false;
   /** Which attachment is offered new credit first: each has its turn. */
   #turn = 0;
   #cancelLook: () => void = () => {};
 
-  constructor(
-    ports: FrontPorts,
-    definitions: SubscriptionDefinitions,
-    wire: ConsumeWire,
-    counters: ConsumeCounters,
-  ) {
+  constructor(ports: FrontPorts, wire: ConsumeWire, counters: ConsumeCounters) {
     this.#ports = ports;
-    this.#definitions = definitions;
-    this.#wire = wire;
     this.#counters = counters;
+    this.#responses = new ConsumeResponses(ports.clock, wire, (rows) => {
+      counters.refusedSettlements += rows;
+    });
     counters.streams++;
   }
 
@@ -119,7 +71,7 @@ export class ConsumeSession implements ConsumerStream {
     return this.#creditBytes;
   }
   get writable(): boolean {
-    return !this.#full && !this.#over;
+    return !this.#responses.full && !this.#over;
   }
 
   /** One request. What is wrong with it ends the stream. */
@@ -134,7 +86,7 @@ export class ConsumeSession implements ConsumerStream {
 
   /** The wire takes more. */
   drained(): void {
-    this.#full = false;
+    this.#responses.full = false;
     this.#offerCredit();
   }
 
@@ -147,7 +99,7 @@ export class ConsumeSession implements ConsumerStream {
   shutDown(refusal: unknown): void {
     if (this.#over || this.#draining) return;
     this.#draining = true;
-    this.#tell({ ...NO_EVENT, kind: CONSUME_EVENT_KIND_DRAINING });
+    this.#responses.event({ kind: CONSUME_EVENT_KIND_DRAINING });
     this.#ports.clock.after(DRAIN_MILLISECONDS, () => this.#end(refusal));
   }
 
@@ -155,62 +107,21 @@ export class ConsumeSession implements ConsumerStream {
     this.#creditMessages -= delivery.messages;
     this.#creditBytes = Math.max(0, this.#creditBytes - delivery.bodyBytes);
     this.#counters.delivered += delivery.messages;
-    this.#write(
-      {
-        partition,
-        runLengths: delivery.runLengths,
-        runOffsets: delivery.runOffsets,
-        runSequences: delivery.runSequences,
-        runLives: delivery.runLives,
-        runTimestampsMs: delivery.runTimestamps,
-        runAttempts: delivery.runAttempts,
-        runTokenCounters: delivery.runTokenCounters,
-        tokenEpoch: delivery.tokenEpoch,
-        holdMilliseconds: delivery.holdMilliseconds,
-      },
-      delivery.body,
-    );
+    this.#responses.deliver(partition, delivery);
   }
 
   settled(partition: number, row: number, refused: readonly number[], codes: readonly ErrorCode[]): void {
-    this.#answers.decided(partition, row, refused, codes);
-    this.#tellSoon();
+    this.#responses.answers.decided(partition, row, refused, codes);
+    this.#responses.tellSoon();
   }
 
   event(partition: number, event: ConsumerEvent): void {
-    switch (event.type) {
-      case 'held': {
-        const { group, life, tokenEpoch, tokenCounter } = event;
-        const kind = CONSUME_EVENT_KIND_HELD;
-        this.#tell({ ...NO_EVENT, kind, partition, group, life, tokenEpoch, tokenCounter });
-        return;
-      }
-      case 'hold-lost': {
-        const { group, life, tokenEpoch, tokenCounter, reason } = event;
-        const kind = CONSUME_EVENT_KIND_HOLD_LOST;
-        this.#tell({ ...NO_EVENT, kind, partition, group, life, tokenEpoch, tokenCounter, code: reason });
-        return;
-      }
-      case 'fell-behind': {
-        const { group, life, firstSequence, lastSequence } = event;
-        const kind = CONSUME_EVENT_KIND_FELL_BEHIND;
-        this.#tell({ ...NO_EVENT, kind, partition, group, life, firstSequence, lastSequence });
-        return;
-      }
-      case 'leadership-ended':
-        this.#answers.abandon(partition, 'NOT_LEADER');
-        this.#tell({
-          ...NO_EVENT,
-          kind: CONSUME_EVENT_KIND_LEADER_CHANGED,
-          partition,
-          leaderAddress: this.#leaderOf(partition),
-        });
-        return;
-    }
+    if (event.type === 'leadership-ended') this.#responses.answers.abandon(partition, 'NOT_LEADER');
+    this.#responses.event(consumeEvent(partition, event, this.#leaderOf(partition)));
   }
 
   attached(partition: number): void {
-    this.#tell({ ...NO_EVENT, kind: CONSUME_EVENT_KIND_ATTACHED, partition });
+    this.#responses.event({ kind: CONSUME_EVENT_KIND_ATTACHED, partition });
   }
 
   refused(partition: number, refusal: unknown, holds: readonly ResumedHold[]): void {
@@ -256,7 +167,7 @@ export class ConsumeSession implements ConsumerStream {
 
   #open(open: ConsumeOpen): void {
     const topic = requireTopic(this.#ports.view, open.topic);
-    const subscription = requireSubscription(this.#definitions, topic, open.subscription);
+    const subscription = requireSubscription(this.#ports.definitions, topic, open.subscription);
     checkName('consumer', open.consumer, /^[A-Za-z0-9._-]{1,128}$/, '1 to 128 of [A-Za-z0-9._-]');
     checkName('session', open.session, /^[A-Za-z0-9-]{8,64}$/, '8 to 64 of [A-Za-z0-9-]');
     const { consumer, session } = open;
@@ -287,7 +198,7 @@ export class ConsumeSession implements ConsumerStream {
   #look(): void {
     if (this.#opened === null || this.#over || this.#leaving) return;
     const { identity } = this.#opened;
-    const view = this.#definitions.subscriptionById(identity.subscription);
+    const view = this.#ports.definitions.subscriptionById(identity.subscription);
     const topic = view === undefined ? undefined : this.#ports.view.topicById(view.topic);
     if (topic === undefined) {
       this.#end(new RefusalError('UNKNOWN_SUBSCRIPTION', 'the subscription was deleted'));
@@ -324,11 +235,11 @@ export class ConsumeSession implements ConsumerStream {
       const reason = hasReason ? (request.settleReasons[reasons++] ?? '') : null;
       const consumer = this.#consumers.get(partition);
       if (consumer === undefined || !consumer.isAttached) {
-        this.#answers.refuseNext('NOT_LEADER');
+        this.#responses.answers.refuseNext('NOT_LEADER');
         continue;
       }
       consumer.add(
-        this.#answers.take(partition),
+        this.#responses.answers.take(partition),
         kind,
         request.settleTokenEpochs[row] as number,
         request.settleTokenCounters[row] as number,
@@ -338,7 +249,7 @@ export class ConsumeSession implements ConsumerStream {
       );
     }
     for (const consumer of this.#consumers.values()) consumer.flush();
-    this.#tellSoon();
+    this.#responses.tellSoon();
   }
 
   async #leave(): Promise<void> {
@@ -347,12 +258,12 @@ export class ConsumeSession implements ConsumerStream {
     const leaving = [...this.#consumers].map(async ([partition, consumer]) => {
       const answers = await consumer.close('clean');
       const decided = answers.durable ? Number.MAX_SAFE_INTEGER : 0;
-      this.#answers.decided(partition, decided, answers.refused, answers.codes);
-      if (!answers.durable) this.#answers.abandon(partition, 'NOT_LEADER');
+      this.#responses.answers.decided(partition, decided, answers.refused, answers.codes);
+      if (!answers.durable) this.#responses.answers.abandon(partition, 'NOT_LEADER');
     });
     await Promise.all(leaving);
     if (this.#over) return;
-    this.#flushTell();
+    this.#responses.tell();
     this.#end(null);
   }
 
@@ -366,8 +277,7 @@ export class ConsumeSession implements ConsumerStream {
   /** Holds named of a partition that does not take this consumer here are lost here: the leader has to be asked. */
   #loseHolds(partition: number, holds: readonly ResumedHold[]): void {
     for (const { group, life, tokenEpoch, tokenCounter } of holds) {
-      this.#tell({
-        ...NO_EVENT,
+      this.#responses.event({
         kind: CONSUME_EVENT_KIND_HOLD_LOST,
         partition,
         group,
@@ -387,55 +297,15 @@ export class ConsumeSession implements ConsumerStream {
     return leader === undefined || leader === this.#ports.node ? '' : leaderAddress(this.#ports.view, leader);
   }
 
-  #tell(event: ConsumeEvent): void {
-    this.#events.push(event);
-    this.#tellSoon();
-  }
-
-  /** Answers and events that come together are told together. */
-  #tellSoon(): void {
-    if (this.#tellScheduled || this.#over) return;
-    this.#tellScheduled = true;
-    this.#ports.clock.soon(() => {
-      this.#tellScheduled = false;
-      this.#flushTell();
-    });
-  }
-
-  #flushTell(): void {
-    this.#write(NO_COLUMNS, []);
-  }
-
-  /** Writes a response with what there is to be told beside it; nothing at all is not written. */
-  #write(columns: typeof NO_COLUMNS, body: readonly Uint8Array[]): void {
-    if (this.#over) return;
-    const answers = this.#answers.tell();
-    const events = this.#events;
-    if (answers === null && events.length === 0 && body.length === 0) return;
-    this.#events = [];
-    this.#counters.refusedSettlements += answers?.refusedRows.length ?? 0;
-    const bytes = encodeConsumeResponse(
-      {
-        ...columns,
-        settledRows: answers?.settledRows ?? 0,
-        refusedRows: answers?.refusedRows ?? [],
-        refusedCodes: answers?.refusedCodes ?? [],
-        events,
-      },
-      body,
-    );
-    if (!this.#wire.write(bytes)) this.#full = true;
-  }
-
   #end(refusal: unknown): void {
     if (this.#over) return;
-    if (refusal !== null) this.#flushTell();
+    if (refusal !== null) this.#responses.tell();
     this.#over = true;
     this.#counters.streams--;
     this.#cancelLook();
     for (const consumer of this.#consumers.values()) void consumer.close('broken');
     this.#consumers.clear();
-    this.#wire.end(refusal);
+    this.#responses.end(refusal);
   }
 }
 

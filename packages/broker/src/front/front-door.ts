@@ -21,6 +21,8 @@ import {
   RefusalError,
   SUPPORTED_REQUEST_TYPES,
 } from '@seriatim/protocol';
+import type { ConsumeWire } from './consume-responses.ts';
+import { type ConsumeCounters, ConsumeSession } from './consume-session.ts';
 import { describeCluster, describeTopic, getRoute, listRoutes, topicInfo } from './describe.ts';
 import { fetchRecords } from './fetch.ts';
 import { openWriter, serveWriters } from './open-writer.ts';
@@ -39,6 +41,8 @@ const FIRST_EPOCH = 1;
 export class FrontDoor {
   readonly #ports: FrontPorts;
   readonly #produce: ProduceHandler;
+  /** What went through consumers' streams since the start. */
+  readonly consumed: ConsumeCounters = { streams: 0, delivered: 0, settlements: 0, refusedSettlements: 0 };
   #closing = false;
 
   constructor(ports: FrontPorts) {
@@ -73,6 +77,12 @@ export class FrontDoor {
   fetch(request: FetchRequest, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
     this.#checkOpen();
     return fetchRecords(this.#ports, request, signal);
+  }
+
+  /** A consumer's stream; its requests are given to what is returned. */
+  consume(wire: ConsumeWire): ConsumeSession {
+    this.#checkOpen();
+    return new ConsumeSession(this.#ports, wire, this.consumed);
   }
 
   async initProducer(deadline: number): Promise<InitProducerResponse> {

@@ -18,9 +18,11 @@ import {
   GRPC_MESSAGE_BYTES_MAX,
   RefusalError,
   streamHandler,
+  subscriptionsService,
   unaryHandler,
 } from '@seriatim/protocol';
 import { HealthImplementation } from 'grpc-health-check';
+import { serveConsumeStream } from './consume-stream.ts';
 import type { FrontDoor } from './front-door.ts';
 import { serveProduceStream } from './produce-stream.ts';
 import { typedStatusInterceptor } from './typed-status.ts';
@@ -82,6 +84,7 @@ export class GrpcServer {
       interceptors: [typedStatusInterceptor],
     });
     this.#server.addService(brokerService, this.#handlers());
+    this.#server.addService(subscriptionsService, this.#subscriptionHandlers());
     this.#health.addToServer(this.#server);
     new ReflectionService(brokerPackage).addToServer(this.#server);
   }
@@ -186,6 +189,24 @@ export class GrpcServer {
         door.listRoutes(request, signal),
       ),
     };
+  }
+
+  #subscriptionHandlers(): UntypedServiceImplementation {
+    const { onFailure } = this.#options;
+    return {
+      Consume: duplexHandler<Buffer, Buffer>((call) => this.#counted(this.#consumeStream(call)), onFailure),
+    };
+  }
+
+  async #consumeStream(stream: ServerDuplexStream<Buffer, Buffer>): Promise<void> {
+    const { door } = this.#options;
+    const controller = new AbortController();
+    this.#streams.add(controller);
+    try {
+      await serveConsumeStream({ stream, signal: controller.signal, open: (wire) => door.consume(wire) });
+    } finally {
+      this.#streams.delete(controller);
+    }
   }
 
   async #produceStream(stream: ServerDuplexStream<Buffer, Buffer>): Promise<void> {

@@ -11,6 +11,8 @@ import type {
   TopicId,
 } from '../contracts.ts';
 
+import type { SubscriptionDefinitions } from '../subscription-contracts.ts';
+
 /** Looks a group up in the route table and counts how that went. Answers -1 for a group without route. */
 export interface RouteLookup {
   routeOf(topic: TopicId, bytes: Uint8Array, start: number, end: number): number;
@@ -30,6 +32,7 @@ export interface FrontPorts {
   /** Whether another node can be reached from here. */
   readonly peerState: (node: NodeId) => PeerState;
   readonly limits: ProduceLimits;
+  readonly definitions: SubscriptionDefinitions;
   /** Version of this software, for GetCapabilities. */
   readonly version: string;
 }

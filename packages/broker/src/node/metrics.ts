@@ -7,6 +7,7 @@ import { RefusalError } from '@seriatim/protocol';
 import type { StorageStatistics } from '@seriatim/storage';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { LocalPartitions, MetaView } from '../contracts.ts';
+import type { ConsumeCounters } from '../front/consume-session.ts';
 import type { ProduceCounters } from '../front/produce.ts';
 
 /** Where the values come from. */
@@ -16,6 +17,7 @@ export interface MetricSources {
   readonly partitions: LocalPartitions;
   readonly routingHitRate: () => number;
   readonly produced: () => Readonly<ProduceCounters>;
+  readonly consumed: () => Readonly<ConsumeCounters>;
   readonly peers: () => Iterable<{ readonly id: NodeId; readonly state: PeerState }>;
   readonly callsInFlight: () => number;
   readonly requestBytesInFlight: () => number;
@@ -51,6 +53,7 @@ export class NodeMetrics {
     this.#routing(sources);
     this.#shards(sources);
     this.#traffic(sources);
+    this.#consuming(sources);
   }
 
   /** A call was refused. */
@@ -149,6 +152,27 @@ export class NodeMetrics {
       'seriatim_pauses_total',
       'Times this process was away since its start.',
       () => host.pauses().count,
+    );
+  }
+
+  #consuming({ consumed }: MetricSources): void {
+    this.#gauge('seriatim_consume_streams', "Consumers' streams that are open.", [], () => [
+      [{}, consumed().streams],
+    ]);
+    this.#counter(
+      'seriatim_delivered_messages_total',
+      'Messages delivered to consumers since the start, repetitions included.',
+      () => consumed().delivered,
+    );
+    this.#counter(
+      'seriatim_settlements_total',
+      'Settlements that consumers sent since the start.',
+      () => consumed().settlements,
+    );
+    this.#counter(
+      'seriatim_refused_settlements_total',
+      'Settlements that were refused since the start.',
+      () => consumed().refusedSettlements,
     );
   }
 

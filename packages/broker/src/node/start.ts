@@ -7,7 +7,9 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, META_SHARD, MultiRaft, type NodeId, type ShardHost } from '@seriatim/multiraft';
 import { DEFAULT_LIMITS, RefusalError } from '@seriatim/protocol';
+import type { DeadLetterWriter } from '../consume-contracts.ts';
 import { LeaderAdministration, serveAdministration } from '../front/administration-caller.ts';
+import { FrontDeadLetters } from '../front/dead-letters.ts';
 import { FrontDoor } from '../front/front-door.ts';
 import { defaultGrpcLimits, GrpcServer } from '../front/grpc-server.ts';
 import { MetaService } from '../meta/service.ts';
@@ -21,7 +23,7 @@ import { type ClusterPart, takePart } from './joining.ts';
 import { SharedLeaderDirectory } from './leader-directory.ts';
 import type { Logger } from './log.ts';
 import { NodeMetrics } from './metrics.ts';
-import { NodePartitions } from './node-partitions.ts';
+import { NodePartitions, type NodePartitionsOptions } from './node-partitions.ts';
 import { observedHost } from './observed-host.ts';
 import { type NodeStorage, openStorage } from './open-storage.ts';
 import { defaultPeerCallLimits, FramedPeerCalls } from './peer-calls.ts';
@@ -136,6 +138,8 @@ interface Shards {
   readonly meta: MetaService;
   readonly partitions: NodePartitions;
   readonly administration: AdministrationCaller;
+  /** The front door gives it what writes dead letters; until then they wait. */
+  readonly letters: { writer: DeadLetterWriter | null };
   readonly clusterId: string;
 }
 
@@ -146,7 +150,7 @@ async function openShards(
   part: ClusterPart,
 ): Promise<Shards> {
   const { config, clock, log } = options;
-  const { storage, links, calls, leaders, clocks, peers } = ground;
+  const { storage, links, calls, leaders, peers } = ground;
   const node = config.nodeId as NodeId;
   const recovered = new Map(storage.recovered.map((shard) => [shard.shard, shard]));
   const found = new Map([...recovered].map(([shard, { replica }]) => [shard, replica]));
@@ -175,22 +179,8 @@ async function openShards(
     recovered: recovered.get(META_SHARD) ?? null,
   });
 
-  const partitions = new NodePartitions({
-    clock,
-    host,
-    view: state,
-    definitions: state,
-    recovered,
-    locate: (shard, replica) => state.partitionNode(shard, replica),
-    sourceOf: (shard) =>
-      segmentSource(storage.store.segments, shard, (reason) =>
-        log.error({ shard, reason }, 'damaged records'),
-      ),
-    removeFiles: (shard) => storage.store.remove(shard),
-    clockTrusted: () => clocks.trusted(),
-    diskHasRoom: () => storage.store.status() === 'ok',
-    retentionMilliseconds: config.retentionCheckMilliseconds,
-  });
+  const letters: Shards['letters'] = { writer: null };
+  const partitions = localPartitions(options, ground, { host, state, recovered, letters });
   stops.add('partitions', () => partitions.closeAll());
   const administration = new LeaderAdministration({ node, clock, leaders, partitions, calls });
   serveAdministration({ node, clock, leaders, partitions, calls });
@@ -225,7 +215,34 @@ async function openShards(
   });
   meta.start();
   stops.add('meta', () => meta.stop());
-  return { host, state, meta, partitions, administration, clusterId: part.clusterId };
+  return { host, state, meta, partitions, administration, letters, clusterId: part.clusterId };
+}
+
+function localPartitions(
+  { config, clock, log }: NodeOptions,
+  { storage, clocks }: Ground,
+  shards: Pick<Shards, 'host' | 'state' | 'letters'> & Pick<NodePartitionsOptions, 'recovered'>,
+): NodePartitions {
+  const { host, state, letters, recovered } = shards;
+  return new NodePartitions({
+    clock,
+    host,
+    view: state,
+    definitions: state,
+    deadLetters: {
+      write: async (letter, deadline) => (await letters.writer?.write(letter, deadline)) ?? { type: 'retry' },
+    },
+    recovered,
+    locate: (shard, replica) => state.partitionNode(shard, replica),
+    sourceOf: (shard) =>
+      segmentSource(storage.store.segments, shard, (reason) =>
+        log.error({ shard, reason }, 'damaged records'),
+      ),
+    removeFiles: (shard) => storage.store.remove(shard),
+    clockTrusted: () => clocks.trusted(),
+    diskHasRoom: () => storage.store.status() === 'ok',
+    retentionMilliseconds: config.retentionCheckMilliseconds,
+  });
 }
 
 async function openFront(
@@ -251,8 +268,14 @@ async function openFront(
     partitions,
     calls,
     peerState,
+    definitions: state,
     limits: { ...DEFAULT_LIMITS, ...config.limits },
     version: VERSION,
+  });
+  shards.letters.writer = new FrontDeadLetters({
+    view: state,
+    definitions: state,
+    produce: (request, deadline) => door.orderedProduce(request, deadline),
   });
   const grpc = new GrpcServer({
     door,
@@ -270,6 +293,7 @@ async function openFront(
     partitions,
     routingHitRate: () => meta.router.hitRate(),
     produced: () => door.counters,
+    consumed: () => door.consumed,
     peers: () => peers.map((id) => ({ id, state: peerState(id) })),
     callsInFlight: () => grpc.callsInFlight,
     requestBytesInFlight: () => grpc.requestBytesInFlight,

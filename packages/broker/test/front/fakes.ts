@@ -22,6 +22,7 @@ import { RUN_STORED } from '../../src/contracts.ts';
 import { FrontDoor } from '../../src/front/front-door.ts';
 import type { FrontPorts } from '../../src/front/ports.ts';
 import { RealClock } from '../../src/node/real-clock.ts';
+import { FakeDefinitions } from '../partition/fake-definitions.ts';
 
 export const node = (id: number): NodeId => id as NodeId;
 const shardOf = (partition: number): ShardId => (10 + partition) as ShardId;
@@ -173,6 +174,7 @@ interface Route {
 /** Nodes of one cluster in memory, sharing topic "orders" and its routes. */
 export class FakeCluster {
   readonly clock: Clock = new RealClock();
+  readonly definitions = new FakeDefinitions();
   readonly partitions: FakePartition[];
   readonly routes: Route[] = [];
   readonly writers = new Map<string, { readonly producerId: number; readonly epoch: number }>();
@@ -242,6 +244,7 @@ export class FakeCluster {
       view,
       limits,
       version: '0.0.0-test',
+      definitions: this.definitions,
       router: {
         routeOf: (topic, bytes, start, end) => {
           this.lookUps++;

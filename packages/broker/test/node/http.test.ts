@@ -38,6 +38,7 @@ function metrics(): NodeMetrics {
     host,
     partitions: { get: () => undefined, all: () => [] },
     routingHitRate: () => 0.75,
+    consumed: () => ({ streams: 2, delivered: 30, settlements: 20, refusedSettlements: 1 }),
     produced: () => ({ requests: 1, messages: 2, bytes: 3 }),
     peers: () => [{ id: 2 as NodeId, state: 'up' }],
     callsInFlight: () => 4,

@@ -106,6 +106,7 @@ export class BrokerNode {
       node,
       clock,
       view: state,
+      definitions: state,
       router: new Router(state),
       assigner: new GatheringRouteAssigner({
         clock,

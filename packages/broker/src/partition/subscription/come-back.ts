@@ -156,8 +156,12 @@ export class ComeBack {
     this.#missing.clear();
     for (const key of this.#heldBack) {
       const group = desk.active.get(key);
-      if (group !== undefined) desk.offer(group);
-      else desk.wake(key);
+      if (group === undefined) {
+        desk.wake(key);
+      } else {
+        desk.offer(group);
+        desk.readOn(group);
+      }
     }
     this.#heldBack.clear();
     onFreed();

@@ -259,14 +259,14 @@ export class SubscriptionDesk implements ConsumerDesk {
     for (const consumer of this.#consumers) if (consumer.hasDeferred) consumer.retryDeferred();
   }
 
-  /** What is read ahead of groups whose holders take nothing is read again later, when it keeps others from being read. */
+  /** What is read ahead of groups that nobody takes now is read again later, when it keeps others from being read. */
   #makeRoom(): boolean {
     const { groups } = this;
     if (groups.readAheadBytes < this.options.limits.readAheadBytesMax) return false;
     if (!this.#consumers.some((consumer) => consumer.hasCredit)) return false;
     const before = groups.readAheadBytes;
     for (const group of groups.active.values()) {
-      if (group.counter !== 0) groups.dropReadAhead(group);
+      if (group.counter !== 0 || this.comeBack.waitsUntil(group.key) > 0) groups.dropReadAhead(group);
     }
     return groups.readAheadBytes < before;
   }
