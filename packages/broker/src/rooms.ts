@@ -8,6 +8,7 @@ export type {
   TopicId,
   TopicView,
 } from './contracts.ts';
+export { LeaderAdministration } from './front/administration-caller.ts';
 export { FrontDoor } from './front/front-door.ts';
 export { MetaAdmin } from './meta/admin.ts';
 export { MetaClient } from './meta/client.ts';
@@ -16,6 +17,7 @@ export type { MetaCommand } from './meta/model.ts';
 export { GatheringRouteAssigner } from './meta/route-assigner.ts';
 export { Router } from './meta/router.ts';
 export { MetaState } from './meta/state.ts';
+export { MetaSubscriptionAdmin } from './meta/subscription-admin.ts';
 export { defaultPeerCallLimits, FramedPeerCalls } from './node/peer-calls.ts';
 export {
   defaultPartitionConfig,

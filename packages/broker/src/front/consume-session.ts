@@ -18,11 +18,11 @@ import {
 } from '@seriatim/protocol';
 import type { ConsumerEvent, ConsumerIdentity, Delivery, ResumedHold } from '../consume-contracts.ts';
 import type { TopicView } from '../contracts.ts';
-import type { SubscriptionDefinitions, SubscriptionView } from '../subscription-contracts.ts';
 import { ConsumeResponses, type ConsumeWire, consumeEvent } from './consume-responses.ts';
-import { leaderAddress, requireTopic } from './look-up.ts';
+import { leaderAddress } from './look-up.ts';
 import { type ConsumerStream, PartitionConsumer } from './partition-consumer.ts';
 import type { FrontPorts } from './ports.ts';
+import { requireSubscription } from './subscription-requests.ts';
 
 /** How often a stream looks for partitions that came to this node, and for the end of its subscription, milliseconds. */
 const LOOK_MILLISECONDS = 250;
@@ -166,8 +166,12 @@ export class ConsumeSession implements ConsumerStream {
   }
 
   #open(open: ConsumeOpen): void {
-    const topic = requireTopic(this.#ports.view, open.topic);
-    const subscription = requireSubscription(this.#ports.definitions, topic, open.subscription);
+    const { view, definitions } = this.#ports;
+    const { topic, subscription } = requireSubscription(view, definitions, open.topic, open.subscription);
+    if (!subscription.ready) {
+      const message = `subscription "${subscription.name}" is being changed; try again`;
+      throw new RefusalError('SUBSCRIPTION_NOT_READY', message);
+    }
     checkName('consumer', open.consumer, /^[A-Za-z0-9._-]{1,128}$/, '1 to 128 of [A-Za-z0-9._-]');
     checkName('session', open.session, /^[A-Za-z0-9-]{8,64}$/, '8 to 64 of [A-Za-z0-9-]');
     const { consumer, session } = open;
@@ -307,21 +311,6 @@ export class ConsumeSession implements ConsumerStream {
     this.#consumers.clear();
     this.#responses.end(refusal);
   }
-}
-
-/** UNKNOWN_SUBSCRIPTION when the topic has none of this name, SUBSCRIPTION_NOT_READY while it is being changed. */
-function requireSubscription(
-  definitions: SubscriptionDefinitions,
-  topic: TopicView,
-  name: string,
-): SubscriptionView {
-  const view = definitions.subscription(topic.id, name);
-  if (view === undefined) {
-    const shown = JSON.stringify(name.slice(0, 300));
-    throw new RefusalError('UNKNOWN_SUBSCRIPTION', `topic "${topic.name}" has no subscription ${shown}`);
-  }
-  if (view.ready) return view;
-  throw new RefusalError('SUBSCRIPTION_NOT_READY', `subscription "${name}" is being changed; try again`);
 }
 
 function checkName(what: string, value: string, pattern: RegExp, rule: string): void {

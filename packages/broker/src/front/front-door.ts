@@ -25,12 +25,14 @@ import type { ConsumeWire } from './consume-responses.ts';
 import { type ConsumeCounters, ConsumeSession } from './consume-session.ts';
 import { describeCluster, describeTopic, getRoute, listRoutes, topicInfo } from './describe.ts';
 import { fetchRecords } from './fetch.ts';
+import { GroupFront } from './group-front.ts';
 import { openWriter, serveWriters } from './open-writer.ts';
 import { serveAppends } from './partition-appender.ts';
 import { serveReads } from './partition-reader.ts';
 import { serveStatus } from './peer-status.ts';
 import type { FrontPorts } from './ports.ts';
 import { type ProduceCounters, ProduceHandler } from './produce.ts';
+import { SubscriptionFront } from './subscription-front.ts';
 
 /** Level of what all nodes of a cluster understand; this is the first version. */
 const FEATURE_LEVEL = 1;
@@ -41,6 +43,9 @@ const FIRST_EPOCH = 1;
 export class FrontDoor {
   readonly #ports: FrontPorts;
   readonly #produce: ProduceHandler;
+  /** Administration of subscriptions, and of their groups. */
+  readonly subscriptions: SubscriptionFront;
+  readonly groups: GroupFront;
   /** What went through consumers' streams since the start. */
   readonly consumed: ConsumeCounters = { streams: 0, delivered: 0, settlements: 0, refusedSettlements: 0 };
   #closing = false;
@@ -48,6 +53,8 @@ export class FrontDoor {
   constructor(ports: FrontPorts) {
     this.#ports = ports;
     this.#produce = new ProduceHandler(ports);
+    this.subscriptions = new SubscriptionFront(ports);
+    this.groups = new GroupFront(ports);
     serveAppends(ports);
     serveReads(ports);
     serveStatus(ports);

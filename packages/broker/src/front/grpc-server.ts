@@ -17,6 +17,7 @@ import {
   type FailureListener,
   GRPC_MESSAGE_BYTES_MAX,
   RefusalError,
+  SUBSCRIPTIONS_SERVICE_NAME,
   streamHandler,
   subscriptionsService,
   unaryHandler,
@@ -25,6 +26,7 @@ import { HealthImplementation } from 'grpc-health-check';
 import { serveConsumeStream } from './consume-stream.ts';
 import type { FrontDoor } from './front-door.ts';
 import { serveProduceStream } from './produce-stream.ts';
+import { type HandlerMakers, subscriptionHandlers } from './subscription-handlers.ts';
 import { typedStatusInterceptor } from './typed-status.ts';
 
 /** Limits and times of the gRPC server. */
@@ -65,7 +67,11 @@ const STREAM_END_MILLISECONDS = 250;
 export class GrpcServer {
   readonly #options: GrpcServerOptions;
   readonly #server: Server;
-  readonly #health = new HealthImplementation({ '': 'NOT_SERVING', [BROKER_SERVICE_NAME]: 'NOT_SERVING' });
+  readonly #health = new HealthImplementation({
+    '': 'NOT_SERVING',
+    [BROKER_SERVICE_NAME]: 'NOT_SERVING',
+    [SUBSCRIPTIONS_SERVICE_NAME]: 'NOT_SERVING',
+  });
   readonly #streams = new Set<AbortController>();
   #bytesInFlight = 0;
   #callsInFlight = 0;
@@ -104,6 +110,7 @@ export class GrpcServer {
     const status = serving ? 'SERVING' : 'NOT_SERVING';
     this.#health.setStatus('', status);
     this.#health.setStatus(BROKER_SERVICE_NAME, status);
+    this.#health.setStatus(SUBSCRIPTIONS_SERVICE_NAME, status);
   }
 
   /** Calls being handled, streams included. */
@@ -141,23 +148,26 @@ export class GrpcServer {
     });
   }
 
-  #handlers(): UntypedServiceImplementation {
-    const { door, onFailure } = this.#options;
-    const unary = <Request, Response>(answer: (request: Request, deadline: number) => Promise<Response>) =>
+  readonly #makers: HandlerMakers = {
+    unary: <Request, Response>(answer: (request: Request, deadline: number) => Promise<Response>) =>
       unaryHandler<Request, Response>(
         (request, call) => this.#counted(answer(request, this.#deadline(call))),
-        onFailure,
-      );
+        this.#options.onFailure,
+      ),
+    stream: <Request, Response>(open: (request: Request, signal: AbortSignal) => AsyncGenerator<Response>) =>
+      streamHandler<Request, Response>(
+        (request, call) => this.#counted(this.#pour(call, request, open)),
+        this.#options.onFailure,
+      ),
+    deadline: () => this.#deadlineIn(0),
+  };
+
+  #handlers(): UntypedServiceImplementation {
+    const { door, onFailure } = this.#options;
+    const { unary, stream } = this.#makers;
     const bytes = (answer: (request: Buffer, deadline: number) => Promise<Buffer>) =>
       unaryHandler<Buffer, Buffer>(
         (request, call) => this.#counted(this.#weighed(request, this.#deadline(call), answer)),
-        onFailure,
-      );
-    const stream = <Request, Response>(
-      open: (request: Request, signal: AbortSignal) => AsyncGenerator<Response>,
-    ) =>
-      streamHandler<Request, Response>(
-        (request, call) => this.#counted(this.#pour(call, request, open)),
         onFailure,
       );
     return {
@@ -192,8 +202,9 @@ export class GrpcServer {
   }
 
   #subscriptionHandlers(): UntypedServiceImplementation {
-    const { onFailure } = this.#options;
+    const { door, onFailure } = this.#options;
     return {
+      ...subscriptionHandlers(door, this.#makers),
       Consume: duplexHandler<Buffer, Buffer>((call) => this.#counted(this.#consumeStream(call)), onFailure),
     };
   }

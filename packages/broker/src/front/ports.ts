@@ -11,7 +11,11 @@ import type {
   TopicId,
 } from '../contracts.ts';
 
-import type { SubscriptionDefinitions } from '../subscription-contracts.ts';
+import type {
+  AdministrationCaller,
+  SubscriptionAdmin,
+  SubscriptionDefinitions,
+} from '../subscription-contracts.ts';
 
 /** Looks a group up in the route table and counts how that went. Answers -1 for a group without route. */
 export interface RouteLookup {
@@ -33,6 +37,8 @@ export interface FrontPorts {
   readonly peerState: (node: NodeId) => PeerState;
   readonly limits: ProduceLimits;
   readonly definitions: SubscriptionDefinitions;
+  readonly subscriptions: SubscriptionAdmin;
+  readonly administration: AdministrationCaller;
   /** Version of this software, for GetCapabilities. */
   readonly version: string;
 }

@@ -269,6 +269,8 @@ async function openFront(
     calls,
     peerState,
     definitions: state,
+    subscriptions: meta.subscriptions,
+    administration: shards.administration,
     limits: { ...DEFAULT_LIMITS, ...config.limits },
     version: VERSION,
   });

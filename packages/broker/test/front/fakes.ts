@@ -23,6 +23,7 @@ import { FrontDoor } from '../../src/front/front-door.ts';
 import type { FrontPorts } from '../../src/front/ports.ts';
 import { RealClock } from '../../src/node/real-clock.ts';
 import { FakeDefinitions } from '../partition/fake-definitions.ts';
+import { FakeAdministrationCaller, FakeSubscriptionAdmin } from './fake-administration.ts';
 
 export const node = (id: number): NodeId => id as NodeId;
 const shardOf = (partition: number): ShardId => (10 + partition) as ShardId;
@@ -175,6 +176,8 @@ interface Route {
 export class FakeCluster {
   readonly clock: Clock = new RealClock();
   readonly definitions = new FakeDefinitions();
+  readonly subscriptions = new FakeSubscriptionAdmin(this.definitions);
+  readonly administration = new FakeAdministrationCaller();
   readonly partitions: FakePartition[];
   readonly routes: Route[] = [];
   readonly writers = new Map<string, { readonly producerId: number; readonly epoch: number }>();
@@ -245,6 +248,8 @@ export class FakeCluster {
       limits,
       version: '0.0.0-test',
       definitions: this.definitions,
+      subscriptions: this.subscriptions,
+      administration: this.administration,
       router: {
         routeOf: (topic, bytes, start, end) => {
           this.lookUps++;

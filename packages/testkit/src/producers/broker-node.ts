@@ -5,10 +5,12 @@ import {
   FramedPeerCalls,
   FrontDoor,
   GatheringRouteAssigner,
+  LeaderAdministration,
   type LeaderDirectory,
   MetaAdmin,
   MetaClient,
   MetaState,
+  MetaSubscriptionAdmin,
   type OpenPartition,
   openPartition,
   type RecordSource,
@@ -107,6 +109,20 @@ export class BrokerNode {
       clock,
       view: state,
       definitions: state,
+      // Producers ask nothing about subscriptions.
+      subscriptions: new MetaSubscriptionAdmin({
+        clock,
+        state,
+        token,
+        submit: (command, deadline) => client.submitChecked(command, deadline),
+      }),
+      administration: new LeaderAdministration({
+        node,
+        clock,
+        leaders: directory,
+        partitions: { get: (shard) => this.partitions.get(shard), all: () => this.partitions.values() },
+        calls,
+      }),
       router: new Router(state),
       assigner: new GatheringRouteAssigner({
         clock,
