@@ -135,6 +135,7 @@ export class ConsumerStreams implements NodeStreamListener {
         stream.attached.add(partition);
         this.#cluster.view.learnLeader(this.#identity.topic, partition, stream.address);
         this.#listener.attached(partition, stream.address);
+        if (this.#book.hasUnnamed(partition)) this.#passWithin(0);
         return;
       case CONSUME_EVENT_KIND_HELD: {
         const hold = this.#book.findHomeless(partition, group, life);
@@ -324,7 +325,8 @@ export class ConsumerStreams implements NodeStreamListener {
     hold.renewedAt = this.#cluster.clock.now();
     this.#book.heldAgain(hold, stream, epoch, counter);
     if (hold.failure !== null) stream.failed(hold, hold.failure);
-    else if (hold.ackTo > hold.ackSent) {
+    else if (hold.ackTo > hold.ackedTo) {
+      hold.ackSent = hold.ackedTo;
       hold.dirty = true;
       stream.changed(hold);
     }

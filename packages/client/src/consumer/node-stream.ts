@@ -1,8 +1,6 @@
 /** A consumer's stream to one node: credit and settlements out; messages, answers and events in. */
 import type { Buffer } from 'node:buffer';
 import {
-  CONSUME_EVENT_KIND_ATTACHED,
-  CONSUME_EVENT_KIND_HELD,
   type ConsumeEvent,
   type ConsumeOpen,
   type DecodedConsumeResponse,
@@ -133,18 +131,13 @@ export class NodeStream implements HoldDesk, ConsumeListener {
     this.#options.listener.ended(this, error);
   }
 
-  /** Holds are known before what comes with them, and lost only behind it. */
+  /** A broker tells answers and events together, in their order, with or before the next messages. */
   #take(response: DecodedConsumeResponse): void {
-    const { listener } = this.#options;
-    const late: ConsumeEvent[] = [];
-    for (const event of response.events) {
-      if (event.kind === CONSUME_EVENT_KIND_HELD || event.kind === CONSUME_EVENT_KIND_ATTACHED) {
-        listener.event(this, event);
-      } else late.push(event);
-    }
-    if (response.runLengths.length > 0) this.#deliver(response);
     this.#settled(response);
-    for (const event of late) listener.event(this, event);
+    for (const event of response.events) this.#options.listener.event(this, event);
+    // An event may have led to another stream in the place of this one.
+    if (this.#over) return;
+    if (response.runLengths.length > 0) this.#deliver(response);
     if (this.#ledger.ready) this.#schedule();
   }
 
