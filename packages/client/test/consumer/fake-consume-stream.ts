@@ -8,6 +8,43 @@ export interface FakeTime {
   schedule(milliseconds: number, task: () => void): () => void;
 }
 
+export interface FakeHold {
+  readonly group: string;
+  readonly epoch: number;
+  readonly counter: number;
+  readonly session: string;
+  stream: FakeStream;
+  delivered: number;
+  endsAt: number;
+}
+export interface GroupState {
+  settled: number;
+  failures: number;
+  notBefore: number;
+  parked: boolean;
+  hold: FakeHold | null;
+  /** Session that may come back, and until when. */
+  awaited: { readonly session: string; readonly until: number } | null;
+}
+export interface PartitionState {
+  epoch: number;
+  counter: number;
+  readonly groups: Map<string, GroupState>;
+}
+/** A row that came, with what it was decided to be. */
+export interface SeenRow {
+  readonly address: string;
+  readonly kind: number;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly counter: number;
+  readonly group: string;
+  readonly sequence: number;
+  readonly milliseconds: number;
+  readonly reason: string;
+  readonly code: string;
+}
+
 /** Of every group. */
 export const LIFE = 7;
 

@@ -19,44 +19,15 @@ import {
 import { UnreachableError } from '../../src/error.ts';
 import type { ConsumeCall, ConsumeListener } from '../../src/ports.ts';
 import type { FakeBroker, FakePartition, StoredRecord } from '../fake-broker.ts';
-import { FakeStream, type FakeTime, LIFE } from './fake-consume-stream.ts';
-
-interface FakeHold {
-  readonly group: string;
-  readonly epoch: number;
-  readonly counter: number;
-  readonly session: string;
-  stream: FakeStream;
-  delivered: number;
-  endsAt: number;
-}
-interface GroupState {
-  settled: number;
-  failures: number;
-  notBefore: number;
-  parked: boolean;
-  hold: FakeHold | null;
-  /** Session that may come back, and until when. */
-  awaited: { readonly session: string; readonly until: number } | null;
-}
-interface PartitionState {
-  epoch: number;
-  counter: number;
-  readonly groups: Map<string, GroupState>;
-}
-/** A row that came, with what it was decided to be. */
-export interface SeenRow {
-  readonly address: string;
-  readonly kind: number;
-  readonly partition: number;
-  readonly epoch: number;
-  readonly counter: number;
-  readonly group: string;
-  readonly sequence: number;
-  readonly milliseconds: number;
-  readonly reason: string;
-  readonly code: string;
-}
+import {
+  type FakeHold,
+  FakeStream,
+  type FakeTime,
+  type GroupState,
+  LIFE,
+  type PartitionState,
+  type SeenRow,
+} from './fake-consume-stream.ts';
 
 const NO_EVENT = { group: '', life: 0, tokenEpoch: 0, tokenCounter: 0, firstSequence: 0, lastSequence: 0 };
 const EVENT = { ...NO_EVENT, leaderAddress: '', code: '' };
