@@ -241,6 +241,10 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
     if (hold.desk === null) return;
     if (code === 'HOLD_LOST') this.#lost(hold, code);
     else if (kind === SETTLEMENT_KIND_ACK) hold.answered(sequence);
-    else if (kind !== SETTLEMENT_KIND_EXTEND) this.#book.release(hold);
+    else if (kind !== SETTLEMENT_KIND_EXTEND) {
+      // The broker still has it held here, the application has let go: it stays known, so that nothing behind its head is given out.
+      this.#book.failing.delete(hold);
+      hold.over();
+    }
   }
 }

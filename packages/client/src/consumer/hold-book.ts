@@ -27,16 +27,7 @@ export class HoldBook {
 
   /** Nothing more comes of it. */
   release(hold: Hold): void {
-    const tokens = this.#held.get(hold.partition);
-    const counters = tokens?.get(hold.tokenEpoch);
-    if (counters?.get(hold.tokenCounter) === hold) {
-      counters.delete(hold.tokenCounter);
-      if (counters.size === 0) tokens?.delete(hold.tokenEpoch);
-    }
-    const groups = this.#homeless.get(hold.partition);
-    if (groups?.get(hold.group) === hold) groups.delete(hold.group);
-    this.failing.delete(hold);
-    hold.desk = null;
+    this.#forget(hold);
     hold.over();
   }
 
@@ -51,8 +42,9 @@ export class HoldBook {
       for (const hold of [...tokens.values()].flatMap((counters) => [...counters.values()])) {
         if (hold.desk !== desk) continue;
         const failing = this.failing.has(hold);
-        this.release(hold);
-        if (!failing) this.#keep(hold, lost);
+        this.#forget(hold);
+        if (failing || hold.ended) hold.over();
+        else this.#keep(hold, lost);
       }
     }
     return lost;
@@ -99,6 +91,19 @@ export class HoldBook {
       for (const counters of tokens.values()) yield* counters.values();
     }
     for (const groups of this.#homeless.values()) yield* groups.values();
+  }
+
+  #forget(hold: Hold): void {
+    const tokens = this.#held.get(hold.partition);
+    const counters = tokens?.get(hold.tokenEpoch);
+    if (counters?.get(hold.tokenCounter) === hold) {
+      counters.delete(hold.tokenCounter);
+      if (counters.size === 0) tokens?.delete(hold.tokenEpoch);
+    }
+    const groups = this.#homeless.get(hold.partition);
+    if (groups?.get(hold.group) === hold) groups.delete(hold.group);
+    this.failing.delete(hold);
+    hold.desk = null;
   }
 
   #keep(hold: Hold, lost: Hold[]): void {

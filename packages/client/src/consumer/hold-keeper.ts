@@ -55,7 +55,9 @@ export class HoldKeeper {
       const age = now - hold.renewedAt;
       if (shortest === 0 || holdMilliseconds < shortest) shortest = holdMilliseconds;
       if (hold.desk === null) {
-        if (age > Math.max(holdMilliseconds, COME_BACK_MILLISECONDS)) expired.push(hold);
+        // One that is named may be held again at any moment: its answer decides.
+        if (hold.named === null && age > Math.max(holdMilliseconds, COME_BACK_MILLISECONDS))
+          expired.push(hold);
       } else if (!hold.ended && !hold.settled && age * 6 >= holdMilliseconds) {
         if (hold.running || (taking && hold.queued > 0)) hold.extend(0);
       }

@@ -61,7 +61,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
   constructor(options: NodeStreamOptions, open: ConsumeOpen) {
     this.address = options.address;
     this.#options = options;
-    this.#ledger = new SettlementLedger(options.config.unansweredRowsMax);
+    this.#ledger = new SettlementLedger(this, options.config.unansweredRowsMax);
     options.account.reset();
     options.account.onDue = () => this.#schedule();
     this.#call = options.connection.consume(this);
@@ -156,7 +156,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
   #durable({ hold, kind, sequence }: SentRow): void {
     if (kind === SETTLEMENT_KIND_EXTEND) return;
     if (kind !== SETTLEMENT_KIND_ACK) {
-      this.#options.book.release(hold);
+      if (hold.desk === this) this.#options.book.release(hold);
       return;
     }
     hold.answered(sequence);
@@ -166,8 +166,9 @@ export class NodeStream implements HoldDesk, ConsumeListener {
 
   #refused(sent: SentRow, code: string): void {
     const { hold, kind, sequence, milliseconds, reason } = sent;
-    // Where it went to another leader, the acknowledgement is sent again when the hold is.
-    if (code === 'NOT_LEADER') return;
+    // Where the hold has moved, the acknowledgement is sent again when it is held again; where it was lost, that was told.
+    const gone = hold.desk !== this && (kind === SETTLEMENT_KIND_ACK || kind === SETTLEMENT_KIND_EXTEND);
+    if (gone || code === 'NOT_LEADER') return;
     if (code !== 'OVERLOADED') {
       this.#options.listener.refused(sent, code);
       return;

@@ -1,6 +1,6 @@
 /** Settlements of one stream: gathered a hold at a time, numbered when sent, kept until answered. */
 import { SETTLEMENT_KIND_ACK, SETTLEMENT_KIND_EXTEND, SETTLEMENT_KIND_NACK } from '@seriatim/protocol';
-import type { Failure, Hold } from './hold.ts';
+import type { Failure, Hold, HoldDesk } from './hold.ts';
 
 /** Rows of one request. */
 const REQUEST_ROWS_MAX = 8_192;
@@ -27,6 +27,7 @@ export interface SettleColumns {
 
 /** See the head of this file. */
 export class SettlementLedger {
+  readonly #desk: HoldDesk;
   readonly #unansweredRowsMax: number;
   #dirty: Hold[] = [];
   #failures: { readonly hold: Hold; readonly failure: Failure }[] = [];
@@ -36,7 +37,9 @@ export class SettlementLedger {
   #head = 0;
   #firstRow = 1;
 
-  constructor(unansweredRowsMax: number) {
+  /** `desk`: the stream. What it no longer has when its turn comes is not sent. */
+  constructor(desk: HoldDesk, unansweredRowsMax: number) {
+    this.#desk = desk;
     this.#unansweredRowsMax = unansweredRowsMax;
   }
 
@@ -74,14 +77,14 @@ export class SettlementLedger {
     for (const [hold, milliseconds] of this.#extensions) {
       if (!room()) return columns;
       this.#extensions.delete(hold);
-      if (hold.ended || hold.ackSent >= hold.last) continue;
+      if (hold.desk !== this.#desk || hold.ended || hold.ackSent >= hold.last) continue;
       hold.renewedAt = now;
       this.#add(columns, { hold, kind: SETTLEMENT_KIND_EXTEND, sequence: 0, milliseconds, reason: '' });
     }
     let done = 0;
     for (; done < this.#failures.length && room(); done++) {
       const { hold, failure } = this.#failures[done] as { hold: Hold; failure: Failure };
-      if (hold.desk === null) continue;
+      if (hold.desk !== this.#desk) continue;
       this.#acknowledge(columns, hold);
       this.#add(columns, { hold, ...failure });
     }
@@ -89,6 +92,7 @@ export class SettlementLedger {
     done = 0;
     for (; done < this.#dirty.length && room(); done++) {
       const hold = this.#dirty[done] as Hold;
+      if (hold.desk !== this.#desk) continue;
       hold.renewedAt = now;
       this.#acknowledge(columns, hold);
     }
@@ -129,8 +133,6 @@ export class SettlementLedger {
 
   #acknowledge(columns: SettleColumns, hold: Hold): void {
     hold.dirty = false;
-    // Lost meanwhile.
-    if (hold.desk === null) return;
     if (hold.ackTo <= hold.ackSent) return;
     hold.ackSent = hold.ackTo;
     const sequence = hold.ackTo;

@@ -254,40 +254,41 @@ describe('Consumer, after a change of leader', () => {
     await clock.until(member.close());
   });
 
-  it.each([1, 2, 3, 4, 5, 6])(
+  it.each(Array.from({ length: 20 }, (_, seed) => seed))(
     'loses nothing and keeps the order through moves and breaks (%i)',
     async (seed) => {
       const { clock, subscriptions, consumer } = setUp(4);
       for (let skip = 0; skip < seed; skip++) clock.random();
       const total = 400;
-      let sent = 0;
       const done = new Map<string, number>();
+      const violations: string[] = [];
       const members = [consumer(), consumer()];
       const ends = members.map((member) =>
-        member.run(async (message) => {
+        member.run(async ({ group, sequence, signal }) => {
           await clock.sleep(Math.floor(clock.random() * 20));
-          if (message.signal.aborted) return;
-          const last = done.get(message.group) ?? 0;
+          if (signal.aborted) return;
+          const last = done.get(group) ?? 0;
           // Repeated, perhaps, but nothing is left out.
-          expect(message.sequence).toBeLessThanOrEqual(last + 1);
-          done.set(message.group, Math.max(last, message.sequence));
+          if (sequence > last + 1) violations.push(`${group}: ${sequence} after ${last}`);
+          done.set(group, Math.max(last, sequence));
         }),
       );
-      while (sent < total) {
-        for (let index = 0; index < 20; index++, sent++) {
-          const group = Math.floor(clock.random() * 12);
-          subscriptions.publish(group % 4, `g${group}`, `${sent}`);
-        }
+      for (let sent = 0; sent < total; sent++) {
+        const group = Math.floor(clock.random() * 12);
+        subscriptions.publish(group % 4, `g${group}`, `${sent}`);
+        if (sent % 20 > 0) continue;
         await clock.pass(clock.random() * 100);
         const partition = Math.floor(clock.random() * 4);
-        if (clock.random() < 0.4) subscriptions.changeLeader(partition, Math.floor(clock.random() * 3));
-        else if (clock.random() < 0.4) subscriptions.breakNode(ADDRESSES[partition % 3] as string);
+        const fate = clock.random();
+        if (fate < 0.4) subscriptions.changeLeader(partition, Math.floor(clock.random() * 3));
+        else if (fate < 0.6) subscriptions.breakNode(ADDRESSES[partition % 3] as string);
       }
       await clock.pass(10_000);
       for (const member of members) await clock.until(member.close());
       await clock.until(Promise.all(ends));
       let settled = 0;
       for (let group = 0; group < 12; group++) settled += subscriptions.settled(group % 4, `g${group}`);
+      expect(violations).toEqual([]);
       expect(settled).toBe(total);
       expect([...done.values()].reduce((sum, last) => sum + last, 0)).toBe(total);
     },

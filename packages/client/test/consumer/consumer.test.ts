@@ -189,6 +189,22 @@ describe('Consumer, message by message', () => {
     await clock.until(member.close());
   });
 
+  it('gives out nothing behind a head whose failure was refused, though the node goes on with the hold', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    subscriptions.holdMilliseconds = 3000;
+    publish(2, 1);
+    subscriptions.refuse = ({ kind }) => (kind === SETTLEMENT_KIND_NACK ? 'SETTLEMENT_OUT_OF_ORDER' : '');
+    const member = consumer();
+    const [first] = (await clock.until(take(member, 2))) as [ConsumedMessage];
+    first.nack();
+    await clock.until(member.flush());
+    subscriptions.publish(0, 'g0', 'later');
+    const [next] = (await clock.until(take(member, 1))) as [ConsumedMessage];
+    expect(next.sequence).toBe(1);
+    expect(clock.now()).toBeGreaterThanOrEqual(3000);
+    await clock.until(member.close());
+  });
+
   it('tells of messages that retention took', async () => {
     const { clock, subscriptions, consumer } = setUp(1);
     const member = consumer();

@@ -67,6 +67,7 @@ export class FakeSubscriptions {
 
   /** Stores a message of a group in a partition. */
   publish(partition: number, group: string, value: string | Uint8Array): void {
+    this.#state(partition);
     const { records } = this.partition(partition);
     const field = group === '' ? Buffer.alloc(0) : encodeGroupField(group);
     const writer = new WireWriter(64);
