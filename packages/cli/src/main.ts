@@ -8,5 +8,13 @@ export async function main(): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
+    onInterrupt: (task) => {
+      process.once('SIGINT', task);
+      process.once('SIGTERM', task);
+      return () => {
+        process.off('SIGINT', task);
+        process.off('SIGTERM', task);
+      };
+    },
   });
 }

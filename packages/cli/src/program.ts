@@ -2,12 +2,13 @@ import { type ReadFrom, SeriatimError } from '@seriatim/client';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { bench } from './bench-command.ts';
 import { clusterStatus } from './cluster-command.ts';
+import { consume } from './consume-command.ts';
 import { produce } from './produce-command.ts';
 import { read } from './read-command.ts';
 import { getRoute, listRoutes } from './route-command.ts';
 import { BrokenPipe, note, type Terminal } from './terminal.ts';
 import { createTopic, deleteTopic, describeTopic, listTopics } from './topic-command.ts';
-import { UsageError, wholeNumber, withCommonOptions } from './usage.ts';
+import { duration, UsageError, wholeNumber, withCommonOptions } from './usage.ts';
 
 const DONE = 0;
 const FAILED = 1;
@@ -98,6 +99,12 @@ function addMessageCommands(
     .option('--from <place>', 'earliest, latest, or an offset (with --partition)', readFrom, 'earliest')
     .option('--until-end', 'stop at the end instead of waiting for more', false)
     .action((topic, options) => read(terminal, topic, options));
+  leaf(root, 'consume <topic>', 'Take messages of a subscription: print each as NDJSON, then acknowledge it.')
+    .requiredOption('--subscription <name>', 'an existing one; its consumers share the messages')
+    .option('--consumer <name>', 'name of this consumer, for people; default: a random one')
+    .option('--until-idle <time>', 'stop when nothing came for that long, such as 2s', duration)
+    .option('--max <n>', 'stop after that many messages', wholeNumber(1))
+    .action((topic, options) => consume(terminal, topic, options));
 }
 
 function readFrom(text: string): ReadFrom {

@@ -1,5 +1,5 @@
-import { type Buffer, isUtf8 } from 'node:buffer';
-import { Reader, type ReadFrom, type StoredMessage } from '@seriatim/client';
+import { Reader, type ReadFrom } from '@seriatim/client';
+import { lineOf } from './message-line.ts';
 import { type Terminal, write } from './terminal.ts';
 import { type CommonOptions, UsageError } from './usage.ts';
 
@@ -27,27 +27,9 @@ export async function read(terminal: Terminal, topic: string, options: ReadComma
       untilEnd,
       timeoutMilliseconds: options.timeout,
     });
-    for await (const batch of batches) await write(terminal.stdout, batch.map(lineOf).join(''));
+    for await (const batch of batches)
+      await write(terminal.stdout, batch.map((message) => lineOf(message)).join(''));
   } finally {
     reader.close();
   }
-}
-
-function lineOf(message: StoredMessage): string {
-  const { partition, offset, group, sequence, timestamp } = message;
-  const line = {
-    partition,
-    offset,
-    group,
-    sequence,
-    timestamp,
-    ...text('key', message.key),
-    ...text('value', message.value),
-  };
-  return `${JSON.stringify(line)}\n`;
-}
-
-/** Text where the bytes are UTF-8, else base64 under another name. */
-function text(name: string, bytes: Buffer): Record<string, string> {
-  return isUtf8(bytes) ? { [name]: bytes.toString('utf8') } : { [`${name}Base64`]: bytes.toString('base64') };
 }

@@ -6,6 +6,8 @@ export interface Terminal {
   readonly stdout: Writable;
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Calls `task` when the user interrupts, instead of ending the process; the returned function calls it off. */
+  readonly onInterrupt?: ((task: () => void) => () => void) | undefined;
 }
 
 /** Writes and waits where the receiver is slower. Rejects with EPIPE when it has gone. */

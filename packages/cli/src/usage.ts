@@ -23,6 +23,15 @@ export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGE
   };
 }
 
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
+
+/** A time as people write it, `500ms`, `2s` or `1m`, in milliseconds; for commander. */
+export function duration(text: string): number {
+  const [, number, unit = 'ms'] = /^(\d{1,9})(ms|s|m)?$/.exec(text) ?? [];
+  if (number !== undefined && Number(number) > 0) return Number(number) * (UNITS[unit] as number);
+  throw new InvalidArgumentError(`${text} is not a time such as 500ms, 2s or 1m.`);
+}
+
 function endpointList(text: string): readonly string[] {
   const list = text.split(',').map((one) => one.trim());
   const bad = list.find((one) => !/^.+:\d{1,5}$/.test(one));

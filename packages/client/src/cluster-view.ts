@@ -10,6 +10,7 @@ export class ClusterView {
   readonly #bootstrap: readonly string[];
   readonly #addresses = new Map<number, string>();
   readonly #leaders = new Map<string, Map<number, KnownLeader>>();
+  readonly #partitions = new Map<string, number>();
   #candidates: readonly string[];
 
   /** `bootstrap`: addresses (host:port) to begin with, at least one. */
@@ -30,12 +31,18 @@ export class ClusterView {
     }
     this.#candidates = [...new Set([...this.#addresses.values(), ...this.#bootstrap])];
     for (const { topic, partition, leader, term } of description.partitions) {
+      if (partition >= this.partitions(topic)) this.#partitions.set(topic, partition + 1);
       const known = this.#leaders.get(topic)?.get(partition);
       if (known !== undefined && known.term > term) continue;
       const address = this.#addresses.get(leader);
       if (address !== undefined) this.#set(topic, partition, { address, term });
       else if (leader === 0) this.#leaders.get(topic)?.delete(partition);
     }
+  }
+
+  /** How many partitions the topic has, as far as is known: none is ever removed. */
+  partitions(topic: string): number {
+    return this.#partitions.get(topic) ?? 0;
   }
 
   /** Address of the partition's leader; undefined: not known. */

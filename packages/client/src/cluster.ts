@@ -1,6 +1,7 @@
 import { type ErrorCode, RefusalError } from '@seriatim/protocol';
 import { Backoff, type BackoffConfig, DEFAULT_BACKOFF, UNKNOWN_TOPIC_ATTEMPTS } from './backoff.ts';
 import { ClusterView } from './cluster-view.ts';
+import { Consumer, type ConsumerOptions } from './consumer/consumer.ts';
 import { isRetryable, SeriatimError, toSeriatimError, UnreachableError } from './error.ts';
 import { grpcTransport } from './grpc-transport.ts';
 import { NodeLink } from './node-link.ts';
@@ -180,6 +181,11 @@ export class Cluster {
       if (signal?.aborted === true) done();
       else signal?.addEventListener('abort', done, { once: true });
     });
+  }
+
+  /** A member of a subscription; see {@link Consumer}. Close it before the cluster. Throws INVALID_ARGUMENT. */
+  consumer(options: ConsumerOptions): Consumer {
+    return new Consumer(this, options);
   }
 
   /** Closes all connections; calls under way fail. */

@@ -19,9 +19,18 @@ import {
   type ListRoutesRequest,
   type ListRoutesResponse,
   RefusalError,
+  subscriptionsService,
 } from '@seriatim/protocol';
+import { GrpcConsumeCall } from './consume-call.ts';
 import { UnreachableError } from './error.ts';
-import type { BrokerConnection, BrokerTransport, IncomingStream, SmallCalls } from './ports.ts';
+import type {
+  BrokerConnection,
+  BrokerTransport,
+  ConsumeCall,
+  ConsumeListener,
+  IncomingStream,
+  SmallCalls,
+} from './ports.ts';
 import { ProduceStream } from './produce-stream.ts';
 
 const CHANNEL_OPTIONS: ChannelOptions = {
@@ -103,6 +112,16 @@ class GrpcConnection implements BrokerConnection {
 
   listRoutes(request: ListRoutesRequest): IncomingStream<ListRoutesResponse> {
     return this.#stream(brokerService.ListRoutes, request);
+  }
+
+  consume(listener: ConsumeListener): ConsumeCall {
+    const { path, requestSerialize, responseDeserialize } = subscriptionsService.Consume;
+    return new GrpcConsumeCall({
+      listener,
+      connected: () => this.#connected(CONNECT_MILLISECONDS),
+      open: () => this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize),
+      translate: (error) => this.#translate(error),
+    });
   }
 
   close(): void {

@@ -3,7 +3,7 @@ import type { Cluster } from './cluster.ts';
 import { type SeriatimError, toSeriatimError } from './error.ts';
 import { Features } from './features.ts';
 import type { ProducerIdentity } from './lane.ts';
-import type { ClientClock } from './ports.ts';
+import { randomWord } from './random-word.ts';
 
 /** Not idempotent: the broker keeps no sequence of these messages. */
 const ANONYMOUS: ProducerIdentity = { producerId: 0, epoch: 0 };
@@ -130,10 +130,4 @@ export class IdentitySource {
       );
     });
   }
-}
-
-/** A word that no other process has. */
-function randomWord(clock: ClientClock): string {
-  const parts = [0, 1, 2, 3].map(() => Math.floor(clock.random() * 0x1_0000_0000));
-  return parts.map((part) => part.toString(16).padStart(8, '0')).join('');
 }

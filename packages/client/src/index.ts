@@ -3,6 +3,18 @@
 export { Admin, type NewTopic, type RouteFilter } from './admin.ts';
 export { type BackoffConfig, DEFAULT_BACKOFF } from './backoff.ts';
 export { type CallOptions, Cluster, type ClusterOptions, DEFAULT_TIMEOUT_MILLISECONDS } from './cluster.ts';
+export type { ConsumedMessage, NackOptions } from './consumer/consumed-message.ts';
+export { Consumer, type ConsumerOptions, type RunOptions } from './consumer/consumer.ts';
+export { type ConsumerConfig, DEFAULT_CONSUMER_CONFIG } from './consumer/consumer-config.ts';
+export type {
+  ConsumerEvents,
+  FellBehindEvent,
+  HoldLostEvent,
+  RefusedEvent,
+} from './consumer/consumer-events.ts';
+export { type MessageHandler, RejectMessage } from './consumer/handler-pool.ts';
+export type { HoldToken } from './consumer/hold.ts';
+export type { ConsumedBatch } from './consumer/message-iterator.ts';
 export { type ErrorDetails, GroupHaltedError, SeriatimError, type SeriatimErrorCode } from './error.ts';
 export type { GroupPosition } from './lane-opener.ts';
 export type { OrderedMessage, Receipt } from './message.ts';
@@ -27,6 +39,8 @@ export type {
   BrokerConnection,
   BrokerTransport,
   ClientClock,
+  ConsumeCall,
+  ConsumeListener,
   IncomingStream,
   SmallCalls,
 } from './ports.ts';

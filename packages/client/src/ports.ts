@@ -35,6 +35,22 @@ export interface IncomingStream<T> {
   cancel(): void;
 }
 
+/** What a consumer's stream tells. Calls come from the event loop, never inside a call of the stream's. */
+export interface ConsumeListener {
+  /** A ConsumeResponse. */
+  response(bytes: Buffer): void;
+  /** Nothing comes after it. null: the broker ended the stream in order. */
+  ended(error: protocol.RefusalError | null): void;
+}
+
+/** A consumer's stream to one node. */
+export interface ConsumeCall {
+  /** Sends a ConsumeRequest; before the connection is there it is kept. After the end it does nothing. */
+  send(request: Buffer): void;
+  /** Ends the stream at once; its listener hears nothing more. */
+  cancel(): void;
+}
+
 /** One node as seen from here. All calls reject with a RefusalError; with an UnreachableError when no broker answered. */
 export interface BrokerConnection {
   /** Connected at this moment. Where not, it sees to it that it will be. */
@@ -49,6 +65,7 @@ export interface BrokerConnection {
   produce(request: Buffer, timeoutMilliseconds: number): Promise<Buffer>;
   fetch(request: protocol.FetchRequest): IncomingStream<Buffer>;
   listRoutes(request: protocol.ListRoutesRequest): IncomingStream<protocol.ListRoutesResponse>;
+  consume(listener: ConsumeListener): ConsumeCall;
   close(): void;
 }
 

@@ -6,7 +6,14 @@ import {
   RefusalError,
 } from '@seriatim/protocol';
 import { UnreachableError } from '../src/error.ts';
-import type { BrokerConnection, BrokerTransport, IncomingStream, SmallCalls } from '../src/ports.ts';
+import type {
+  BrokerConnection,
+  BrokerTransport,
+  ConsumeCall,
+  ConsumeListener,
+  IncomingStream,
+  SmallCalls,
+} from '../src/ports.ts';
 import type { FakeBroker } from './fake-broker.ts';
 import type { TestClock } from './test-clock.ts';
 
@@ -52,6 +59,10 @@ export class FakeTransport implements BrokerTransport {
   fetches: { readonly address: string; readonly request: FetchRequest }[] = [];
   /** Fetch streams break after that many responses. */
   breakFetchAfter: () => number = () => Number.POSITIVE_INFINITY;
+  /** What serves consumers. */
+  consume: (address: string, listener: ConsumeListener) => ConsumeCall = () => {
+    throw new RefusalError('UNSUPPORTED', 'consume');
+  };
   inFlight = 0;
   inFlightMax = 0;
   bytesInFlight = 0;
@@ -75,6 +86,7 @@ export class FakeTransport implements BrokerTransport {
       },
       fetch: (request) => this.#fetch(address, request),
       listRoutes: (request) => this.#routes(request),
+      consume: (listener) => this.consume(address, listener),
       close: () => {},
     };
   }

@@ -105,7 +105,8 @@ export class ConsumeSession implements ConsumerStream {
 
   deliver(partition: number, delivery: Delivery): void {
     this.#creditMessages -= delivery.messages;
-    this.#creditBytes = Math.max(0, this.#creditBytes - delivery.bodyBytes);
+    // Below zero after a message larger than what was left: both sides count alike, whatever grant is on its way.
+    this.#creditBytes -= delivery.bodyBytes;
     this.#counters.delivered += delivery.messages;
     this.#responses.deliver(partition, delivery);
   }

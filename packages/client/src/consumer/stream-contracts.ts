@@ -1,0 +1,40 @@
+import type { ConsumeEvent, ConsumeOpen } from '@seriatim/protocol';
+import type { SeriatimError } from '../error.ts';
+import type { Delivery } from './delivery.ts';
+import type { Hold } from './hold.ts';
+import type { SentRow } from './settlement-ledger.ts';
+
+/** Who the consumer is. */
+export interface ConsumerIdentity {
+  readonly topic: string;
+  readonly subscription: string;
+  readonly consumer: string;
+  readonly session: string;
+}
+
+/** What the streams tell. */
+export interface ConsumerStreamsListener {
+  delivered(delivery: Delivery): void;
+  attached(partition: number, address: string): void;
+  detached(partition: number, address: string): void;
+  fellBehind(event: ConsumeEvent): void;
+  /** The hold is over; `code` says why. */
+  lost(hold: Hold, code: string): void;
+  refused(sent: SentRow, code: string): void;
+  streamError(address: string, error: SeriatimError): void;
+  /** The consumer can not go on. */
+  failed(error: SeriatimError): void;
+}
+
+/** The first request's `open`, which names holds. */
+export function openOf(identity: ConsumerIdentity, named: readonly Hold[]): ConsumeOpen {
+  return {
+    ...identity,
+    resumeGroups: named.map(({ group }) => group),
+    resumePartitions: named.map(({ partition }) => partition),
+    resumeLives: named.map(({ life }) => life),
+    resumeTokenEpochs: named.map(({ tokenEpoch }) => tokenEpoch),
+    resumeTokenCounters: named.map(({ tokenCounter }) => tokenCounter),
+    resumeSequences: named.map(({ last }) => last),
+  };
+}
