@@ -24,7 +24,7 @@ export function decideRetention(
   segments: readonly SegmentView[],
   limits: RetentionLimits,
   wallTime: number | null,
-  neededFrom = Number.POSITIVE_INFINITY,
+  neededFrom: number = Number.POSITIVE_INFINITY,
 ): RetentionCut | null {
   let kept = 0;
   for (const segment of segments) kept += segment.bytes;
