@@ -1,0 +1,118 @@
+/**
+ * A skewed history consumed by few and many consumers that fail, are killed and come anew, while leaders are killed as well. Each consumer
+ * is a process. SERIATIM_REAL_INPUT names a file to use instead of the made-up history.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { OrderedProducer } from '@seriatim/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inputChanges } from '../support/change-history.ts';
+import { ConsumerFleet, checkHandled, type HandledReport } from '../support/consumer-fleet.ts';
+import { ProcessCluster } from '../support/process-cluster.ts';
+import { subscribe, untilSettled } from '../support/subscriptions.ts';
+
+const changes = inputChanges();
+const input = new Map<string, string[]>();
+for (const { group, line } of changes) {
+  const own = input.get(group);
+  if (own === undefined) input.set(group, [line]);
+  else own.push(line);
+}
+const TOPIC = 'history';
+const NACK_PART = 0.1;
+
+let cluster: ProcessCluster;
+let directory: string;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'seriatim-consumers-'));
+  cluster = await ProcessCluster.start();
+  await cluster.admin.createTopic({ name: TOPIC, partitions: 8, replicas: 3 });
+  const producer = new OrderedProducer({ cluster: cluster.cluster });
+  for (let from = 0; from < changes.length; from += 2_000) {
+    const part = changes.slice(from, from + 2_000);
+    await producer.sendOrderedMessages(
+      TOPIC,
+      part.map(({ group, line }) => ({ messageGroup: group, value: line })),
+    );
+  }
+  await producer.close();
+});
+
+afterAll(async () => {
+  await cluster?.destroy();
+  if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+});
+
+const pause = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Consumes everything with this many consumers; `disturb` is called again and again until it is done. */
+async function consumeAll(
+  subscription: string,
+  consumers: number,
+  disturb: (fleet: ConsumerFleet) => Promise<void>,
+): Promise<HandledReport> {
+  const [endpoint = ''] = cluster.endpoints;
+  await subscribe(endpoint, TOPIC, subscription, { maxDeliveries: 20 });
+  const fleet = new ConsumerFleet({
+    endpoints: cluster.endpoints,
+    topic: TOPIC,
+    subscription,
+    directory,
+    nackPart: NACK_PART,
+  });
+  const progress = { done: false };
+  try {
+    for (let count = 0; count < consumers; count++) fleet.start();
+    const settled = untilSettled(cluster.endpoints, TOPIC, subscription, 90_000).finally(() => {
+      progress.done = true;
+    });
+    const disturbed = (async () => {
+      while (!progress.done) await disturb(fleet);
+    })();
+    await Promise.all([settled, disturbed]);
+    await fleet.stopAll();
+  } finally {
+    await fleet.killAll();
+  }
+  return checkHandled(fleet.entries(), input);
+}
+
+/** One of them dies, and another comes. */
+async function replaceOne(fleet: ConsumerFleet): Promise<void> {
+  await pause(300 + Math.random() * 700);
+  const { names } = fleet;
+  const victim = names[Math.floor(Math.random() * names.length)];
+  if (victim !== undefined) await fleet.kill(victim);
+  fleet.start();
+}
+
+describe('a history consumed group by group', () => {
+  it.each([1, 3, 20])(
+    'by %i consumers that fail and are killed is handled in order, to the end',
+    async (count) => {
+      const report = await consumeAll(`by-${count}`, count, replaceOne);
+      expect(report.violations.slice(0, 10)).toEqual([]);
+      expect(report.acked).toBe(changes.length);
+      expect(report.nacked).toBeGreaterThan(changes.length * NACK_PART * 0.5);
+    },
+  );
+
+  it('stays so while leaders are killed and nodes come back', async () => {
+    let turn = 0;
+    const report = await consumeAll('storm', 5, async (fleet) => {
+      await replaceOne(fleet);
+      if (++turn % 3 !== 0) return;
+      const node = await cluster.leaderOf(TOPIC, turn % 8);
+      await cluster.kill(node);
+      await pause(300);
+      cluster.launch(node);
+      await cluster.ready();
+    });
+    expect(report.violations.slice(0, 10)).toEqual([]);
+    expect(report.acked).toBe(changes.length);
+    expect(turn).toBeGreaterThan(3);
+  });
+});
