@@ -6,6 +6,7 @@ import { consume } from './consume-command.ts';
 import { produce } from './produce-command.ts';
 import { read } from './read-command.ts';
 import { getRoute, listRoutes } from './route-command.ts';
+import { addSubscriptionCommands } from './subscription-program.ts';
 import { BrokenPipe, note, type Terminal } from './terminal.ts';
 import { createTopic, deleteTopic, describeTopic, listTopics } from './topic-command.ts';
 import { duration, UsageError, wholeNumber, withCommonOptions } from './usage.ts';
@@ -38,7 +39,9 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
 }
 
 function program(terminal: Terminal, failed: (ok: boolean) => void): Command {
-  const root = new Command('seriatim').description('Ordered messages: topics, messages, routes, cluster.');
+  const root = new Command('seriatim').description(
+    'Ordered messages: topics, messages, subscriptions, routes, cluster.',
+  );
   root.exitOverride().configureOutput({
     writeOut: (text) => terminal.stdout.write(text),
     writeErr: (text) => terminal.stderr.write(text),
@@ -48,6 +51,7 @@ function program(terminal: Terminal, failed: (ok: boolean) => void): Command {
     withCommonOptions(parent.command(usage).description(description), terminal.env);
   addTopicCommands(root, leaf, terminal);
   addMessageCommands(root, leaf, terminal, failed);
+  addSubscriptionCommands(root, leaf, terminal);
   addRouteCommands(root, leaf, terminal);
   const cluster = root.command('cluster').description('The nodes and what they lead.');
   leaf(cluster, 'status', 'Nodes, the leader of meta, and every partition.').action((options) =>

@@ -16,6 +16,8 @@ import {
   fromServiceError,
   GRPC_MESSAGE_BYTES_MAX,
   isServiceError,
+  type ListParkedGroupsRequest,
+  type ListParkedGroupsResponse,
   type ListRoutesRequest,
   type ListRoutesResponse,
   RefusalError,
@@ -50,7 +52,7 @@ const CHANNEL_OPTIONS: ChannelOptions = {
 
 const SMALL: {
   readonly [Name in keyof SmallCalls]: MethodDefinition<SmallCalls[Name][0], SmallCalls[Name][1]>;
-} = brokerService;
+} = { ...brokerService, ...subscriptionsService };
 
 /** A connection that is not there after this long is given up for the call: nothing was sent, for certain. */
 const CONNECT_MILLISECONDS = 1000;
@@ -112,6 +114,10 @@ class GrpcConnection implements BrokerConnection {
 
   listRoutes(request: ListRoutesRequest): IncomingStream<ListRoutesResponse> {
     return this.#stream(brokerService.ListRoutes, request);
+  }
+
+  listParkedGroups(request: ListParkedGroupsRequest): IncomingStream<ListParkedGroupsResponse> {
+    return this.#stream(subscriptionsService.ListParkedGroups, request);
   }
 
   consume(listener: ConsumeListener): ConsumeCall {

@@ -31,6 +31,23 @@ export type { ProducerEvents, RetryEvent } from './producer-events.ts';
 export { Reader, type ReadOptions } from './reader.ts';
 export type { StoredMessage } from './record.ts';
 export type { SendFailure, SendResult } from './send-call.ts';
+export {
+  type ActorOptions,
+  type GroupResolution,
+  type ResolveOptions,
+  SubscriptionAdmin,
+  type SubscriptionDescription,
+  type SubscriptionReset,
+} from './subscription-admin.ts';
+export type {
+  GroupExplanation,
+  GroupState,
+  LaggingGroup,
+  NewSubscription,
+  PoisonPolicy,
+  Subscription,
+  SubscriptionStart,
+} from './subscription-info.ts';
 
 // For sister packages: the ports, so that a simulation can stand in for the world.
 

@@ -25,6 +25,23 @@ export interface SmallCalls {
   readonly InitProducer: [protocol.InitProducerRequest, protocol.InitProducerResponse];
   readonly OpenWriter: [protocol.OpenWriterRequest, protocol.OpenWriterResponse];
   readonly GetRoute: [protocol.GetRouteRequest, protocol.GetRouteResponse];
+  readonly CreateSubscription: [protocol.CreateSubscriptionRequest, protocol.CreateSubscriptionResponse];
+  readonly ListSubscriptions: [protocol.ListSubscriptionsRequest, protocol.ListSubscriptionsResponse];
+  readonly DescribeSubscription: [
+    protocol.DescribeSubscriptionRequest,
+    protocol.DescribeSubscriptionResponse,
+  ];
+  readonly DeleteSubscription: [protocol.DeleteSubscriptionRequest, protocol.DeleteSubscriptionResponse];
+  readonly ResetSubscription: [protocol.ResetSubscriptionRequest, protocol.ResetSubscriptionResponse];
+  readonly PauseSubscription: [protocol.PauseSubscriptionRequest, protocol.PauseSubscriptionResponse];
+  readonly ResumeSubscription: [protocol.ResumeSubscriptionRequest, protocol.ResumeSubscriptionResponse];
+  readonly RewindGroup: [protocol.RewindGroupRequest, protocol.RewindGroupResponse];
+  readonly ExplainGroup: [protocol.ExplainGroupRequest, protocol.ExplainGroupResponse];
+  readonly ResolveGroup: [protocol.ResolveGroupRequest, protocol.ResolveGroupResponse];
+  readonly ListSubscriptionActions: [
+    protocol.ListSubscriptionActionsRequest,
+    protocol.ListSubscriptionActionsResponse,
+  ];
 }
 
 /** A stream that a broker fills. */
@@ -65,6 +82,9 @@ export interface BrokerConnection {
   produce(request: Buffer, timeoutMilliseconds: number): Promise<Buffer>;
   fetch(request: protocol.FetchRequest): IncomingStream<Buffer>;
   listRoutes(request: protocol.ListRoutesRequest): IncomingStream<protocol.ListRoutesResponse>;
+  listParkedGroups(
+    request: protocol.ListParkedGroupsRequest,
+  ): IncomingStream<protocol.ListParkedGroupsResponse>;
   consume(listener: ConsumeListener): ConsumeCall;
   close(): void;
 }

@@ -86,6 +86,9 @@ export class FakeTransport implements BrokerTransport {
       },
       fetch: (request) => this.#fetch(address, request),
       listRoutes: (request) => this.#routes(request),
+      listParkedGroups: () => {
+        throw new RefusalError('UNSUPPORTED', 'listParkedGroups');
+      },
       consume: (listener) => this.consume(address, listener),
       close: () => {},
     };

@@ -82,6 +82,9 @@ export class CutTransport implements BrokerTransport {
       listRoutes: () => {
         throw new RefusalError('UNSUPPORTED', 'listRoutes');
       },
+      listParkedGroups: () => {
+        throw new RefusalError('UNSUPPORTED', 'listParkedGroups');
+      },
       consume: () => {
         throw new RefusalError('UNSUPPORTED', 'consume');
       },
