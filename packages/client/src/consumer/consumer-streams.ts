@@ -207,11 +207,11 @@ export class ConsumerStreams implements NodeStreamListener {
     this.#cancelPass = null;
     this.#passAt = Number.POSITIVE_INFINITY;
     if (this.#closed) return;
-    this.#openMissing();
+    if (!this.#cluster.closed) this.#openMissing();
     await this.#cluster.refresh();
     if (this.#closed) return;
-    this.#openMissing();
-    const late = this.#health.late(this.#cluster.clock.now(), this.#up);
+    if (!this.#cluster.closed) this.#openMissing();
+    const late = this.#health.late(this.#cluster, this.#up);
     if (late !== null) this.#fail(late);
     else if (this.#complete) {
       this.#search.succeeded();

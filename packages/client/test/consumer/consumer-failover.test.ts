@@ -134,6 +134,21 @@ describe('Consumer, after a broken stream', () => {
   });
 });
 
+describe('Consumer, whose cluster is closed', () => {
+  it('ends its loops and opens nothing more', async () => {
+    const { clock, subscriptions, consumer, cluster } = setUp(1);
+    const member = consumer({ pollMilliseconds: 1000 });
+    const waiting = failure(take(member, 1));
+    await clock.pass(500);
+    cluster.close();
+    expect((await clock.until(waiting, 5000)).code).toBe('CLOSED');
+    const { length } = subscriptions.opens;
+    await clock.until(clock.sleep(3000));
+    expect(subscriptions.opens).toHaveLength(length);
+    await clock.until(member.close());
+  });
+});
+
 describe('Consumer, after a change of leader', () => {
   it('opens the stream to the next leader anew, naming all that both held', async () => {
     const { clock, subscriptions, consumer, publish } = setUp(2);
