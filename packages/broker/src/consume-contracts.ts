@@ -144,13 +144,14 @@ export interface ConsumerIdentity {
 /** Dispatch at a partition, beside {@link Partition}. Refuses with NOT_LEADER where it does not lead with its term confirmed. */
 export interface PartitionDispatch {
   /**
-   * Attaches a consumer. `resumed` holds are answered by events before any delivery. `replaced` is called when a newer attachment of the
+   * Attaches a consumer. `resumed` holds are answered by events before any delivery; null: it has not said what it holds, as its stream was open
+   * before this node led: what waits for it goes on to wait. `replaced` is called when a newer attachment of the
    * session comes. Rejects with {@link RefusalError}: NOT_LEADER, UNKNOWN_SUBSCRIPTION, SUBSCRIPTION_NOT_READY, TOO_MANY_CONSUMERS.
    */
   attach(
     identity: ConsumerIdentity,
     sink: ConsumerSink,
-    resumed: readonly ResumedHold[],
+    resumed: readonly ResumedHold[] | null,
     replaced: (reason: RefusalError) => void,
   ): Promise<Attachment>;
   /** True while this replica leads with its term confirmed: consumers may attach. */

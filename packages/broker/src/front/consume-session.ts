@@ -194,13 +194,13 @@ export class ConsumeSession implements ConsumerStream {
       if (holds === undefined) this.#holds.set(partition, [hold]);
       else holds.push(hold);
     });
-    this.#look();
+    this.#look(true);
     for (const [partition, holds] of this.#holds) this.#loseHolds(partition, holds);
     this.#holds.clear();
   }
 
   /** Attaches to what this node leads; ends the stream when the subscription is gone. */
-  #look(): void {
+  #look(opening = false): void {
     if (this.#opened === null || this.#over || this.#leaving) return;
     const { identity } = this.#opened;
     const view = this.#ports.definitions.subscriptionById(identity.subscription);
@@ -218,7 +218,7 @@ export class ConsumeSession implements ConsumerStream {
       }
       if (local === undefined) continue;
       if (!this.#consumers.has(partition)) {
-        const holds = local.dispatch.leads ? (this.#holds.get(partition) ?? []) : [];
+        const holds = opening && local.dispatch.leads ? (this.#holds.get(partition) ?? []) : null;
         if (local.dispatch.leads) this.#holds.delete(partition);
         this.#consumers.set(partition, new PartitionConsumer(this, local, identity, holds));
       }

@@ -45,7 +45,8 @@ export class PartitionConsumer implements ConsumerSink {
     milliseconds: [] as number[],
     reasons: [] as string[],
   } satisfies SettlementColumns;
-  #holds: readonly ResumedHold[];
+  /** What the stream's open named here; null: it was opened before this node led. */
+  #holds: readonly ResumedHold[] | null;
   #attachment: Attachment | null = null;
   #attaching = false;
   #closed: 'clean' | 'broken' | null = null;
@@ -54,7 +55,7 @@ export class PartitionConsumer implements ConsumerSink {
     stream: ConsumerStream,
     partition: Partition,
     identity: ConsumerIdentity,
-    holds: readonly ResumedHold[],
+    holds: readonly ResumedHold[] | null,
   ) {
     this.#stream = stream;
     this.#partition = partition;
@@ -87,14 +88,14 @@ export class PartitionConsumer implements ConsumerSink {
     if (!this.#partition.dispatch.leads) return;
     this.#attaching = true;
     const holds = this.#holds;
-    this.#holds = [];
+    this.#holds = null;
     this.#partition.dispatch
       .attach(this.#identity, this, holds, (reason) => this.#stream.replaced(reason))
       .then(
         (attachment) => this.#attached(attachment),
         (refusal: unknown) => {
           this.#attaching = false;
-          if (this.#closed === null) this.#stream.refused(this.#partition.partition, refusal, holds);
+          if (this.#closed === null) this.#stream.refused(this.#partition.partition, refusal, holds ?? []);
         },
       );
   }

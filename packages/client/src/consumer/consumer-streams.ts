@@ -3,7 +3,7 @@
  *
  * A hold lives at its partition's leader. When that changes, or a stream breaks, the holds wait here and are named in the `open` of a stream to the new
  * leader, which answers each with a new token or that it is lost. `open` stands only in a stream's first request: where a stream to that node is open
- * already it is opened anew, naming all that it held too. The broker then puts the new stream in the place of the session's older one and keeps these
+ * already it is opened anew, naming all that it held too, and also where nothing is held, so that nobody waits for it. The broker then puts the new stream in the place of the session's older one and keeps these
  * holds, so this needs no message of its own and can not go wrong halfway; it costs one answer a hold, once in each change of leader.
  */
 import {
@@ -27,23 +27,16 @@ import type { Hold } from './hold.ts';
 import type { HoldBook } from './hold-book.ts';
 import { NodeStream, type NodeStreamListener } from './node-stream.ts';
 import type { SentRow } from './settlement-ledger.ts';
-import { type ConsumerIdentity, type ConsumerStreamsListener, openOf } from './stream-contracts.ts';
+import {
+  type ConsumerIdentity,
+  type ConsumerStreamsListener,
+  openOf,
+  type StreamNode,
+} from './stream-contracts.ts';
 import { StreamHealth } from './stream-health.ts';
 
 /** While a partition has no stream, or a hold no leader, the cluster is asked this often, later less. */
 const SEARCH = { firstMilliseconds: 50, maxMilliseconds: 500 };
-
-/** A node, over all streams to it. */
-interface Node {
-  readonly address: string;
-  readonly account: CreditAccount;
-  readonly backoff: Backoff;
-  stream: NodeStream | null;
-  /** Monotonic milliseconds before which no stream is opened. */
-  retryAt: number;
-  /** Something came from its stream. */
-  heard: boolean;
-}
 
 /** See the head of this file. */
 export class ConsumerStreams implements NodeStreamListener {
@@ -52,8 +45,10 @@ export class ConsumerStreams implements NodeStreamListener {
   readonly #identity: ConsumerIdentity;
   readonly #book: HoldBook;
   readonly #listener: ConsumerStreamsListener;
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes = new Map<string, StreamNode>();
   readonly #shares: CreditShares;
+  /** Partitions that are served no more where they were, and whose next leader has not been told what is held. */
+  readonly #moved = new Set<number>();
   readonly #search: Backoff;
   #cancelPass: (() => void) | null = null;
   #passAt = Number.POSITIVE_INFINITY;
@@ -135,7 +130,7 @@ export class ConsumerStreams implements NodeStreamListener {
         stream.attached.add(partition);
         this.#cluster.view.learnLeader(this.#identity.topic, partition, stream.address);
         this.#listener.attached(partition, stream.address);
-        if (this.#book.hasUnnamed(partition)) this.#passWithin(0);
+        if (this.#moved.has(partition) || this.#book.hasUnnamed(partition)) this.#passWithin(0);
         return;
       case CONSUME_EVENT_KIND_HELD: {
         const hold = this.#book.findHomeless(partition, group, life);
@@ -212,11 +207,11 @@ export class ConsumerStreams implements NodeStreamListener {
     this.#cancelPass = null;
     this.#passAt = Number.POSITIVE_INFINITY;
     if (this.#closed) return;
-    this.#openMissing();
+    if (!this.#cluster.closed) this.#openMissing();
     await this.#cluster.refresh();
     if (this.#closed) return;
-    this.#openMissing();
-    const late = this.#health.late(this.#cluster.clock.now(), this.#up);
+    if (!this.#cluster.closed) this.#openMissing();
+    const late = this.#health.late(this.#cluster, this.#up);
     if (late !== null) this.#fail(late);
     else if (this.#complete) {
       this.#search.succeeded();
@@ -258,7 +253,7 @@ export class ConsumerStreams implements NodeStreamListener {
       const leader = view.leader(topic, partition);
       if (leader === undefined) continue;
       wanted.add(leader);
-      if (this.#book.hasUnnamed(partition)) again.add(leader);
+      if (this.#moved.has(partition) || this.#book.hasUnnamed(partition)) again.add(leader);
     }
     const now = clock.now();
     const due = [...wanted].map((address) => this.#node(address)).filter((node) => node.retryAt <= now);
@@ -270,7 +265,7 @@ export class ConsumerStreams implements NodeStreamListener {
     }
   }
 
-  #node(address: string): Node {
+  #node(address: string): StreamNode {
     let node = this.#nodes.get(address);
     if (node === undefined) {
       node = {
@@ -286,7 +281,7 @@ export class ConsumerStreams implements NodeStreamListener {
     return node;
   }
 
-  #open(node: Node): void {
+  #open(node: StreamNode): void {
     const { topic } = this.#identity;
     const { clock, view } = this.#cluster;
     const before = node.stream;
@@ -296,6 +291,8 @@ export class ConsumerStreams implements NodeStreamListener {
       for (const partition of before.attached) view.learnLeader(topic, partition, node.address);
       this.#detachAll(before);
     }
+    for (const partition of this.#moved)
+      if (view.leader(topic, partition) === node.address) this.#moved.delete(partition);
     const named: Hold[] = [];
     for (const partition of this.#book.homelessPartitions) {
       if (view.leader(topic, partition) !== node.address) continue;
@@ -359,6 +356,7 @@ export class ConsumerStreams implements NodeStreamListener {
       view.learnLeader(topic, partition, leaderAddress);
     for (const hold of this.#book.detach(stream, partition)) this.#listener.lost(hold, 'HOLD_TAKEN');
     this.#book.unname(stream, partition);
+    this.#moved.add(partition);
     if (stream.attached.delete(partition)) this.#listener.detached(partition, stream.address);
     // Several partitions may move at a time: one look for all of them.
     this.#passWithin(0);
@@ -367,11 +365,14 @@ export class ConsumerStreams implements NodeStreamListener {
   #detachAll(stream: NodeStream): void {
     for (const hold of this.#book.detach(stream)) this.#listener.lost(hold, 'HOLD_TAKEN');
     this.#book.unname(stream);
-    for (const partition of stream.attached) this.#listener.detached(partition, stream.address);
+    for (const partition of stream.attached) {
+      this.#moved.add(partition);
+      this.#listener.detached(partition, stream.address);
+    }
     stream.attached.clear();
   }
 
-  #succeeded(node: Node): void {
+  #succeeded(node: StreamNode): void {
     node.heard = true;
     node.backoff.succeeded();
     this.#cluster.link(node.address).succeeded();

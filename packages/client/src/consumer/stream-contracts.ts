@@ -1,7 +1,10 @@
 import type { ConsumeEvent, ConsumeOpen } from '@seriatim/protocol';
+import type { Backoff } from '../backoff.ts';
 import type { SeriatimError } from '../error.ts';
+import type { CreditAccount } from './credit.ts';
 import type { Delivery } from './delivery.ts';
 import type { Hold } from './hold.ts';
+import type { NodeStream } from './node-stream.ts';
 import type { SentRow } from './settlement-ledger.ts';
 
 /** Who the consumer is. */
@@ -24,6 +27,18 @@ export interface ConsumerStreamsListener {
   streamError(address: string, error: SeriatimError): void;
   /** The consumer can not go on. */
   failed(error: SeriatimError): void;
+}
+
+/** A node, over all streams to it. */
+export interface StreamNode {
+  readonly address: string;
+  readonly account: CreditAccount;
+  readonly backoff: Backoff;
+  stream: NodeStream | null;
+  /** Monotonic milliseconds before which no stream is opened. */
+  retryAt: number;
+  /** Something came from its stream. */
+  heard: boolean;
 }
 
 /** The first request's `open`, which names holds. */

@@ -1,4 +1,5 @@
 import { UNKNOWN_TOPIC_ATTEMPTS } from '../backoff.ts';
+import type { Cluster } from '../cluster.ts';
 import { isRetryable, SeriatimError } from '../error.ts';
 
 /** Whether it is worth going on: after each stream that failed, and when none has been there for long. */
@@ -32,8 +33,10 @@ export class StreamHealth {
     return unreachable || code === 'SESSION_REPLACED' || isRetryable(code);
   }
 
-  /** The consumer's own error when it has been without a stream for too long. */
-  late(now: number, up: boolean): SeriatimError | null {
+  /** The consumer's own error when it has been without a stream for too long, or its cluster was closed. */
+  late(cluster: Pick<Cluster, 'clock' | 'closed'>, up: boolean): SeriatimError | null {
+    if (cluster.closed) return new SeriatimError('CLOSED', 'the client is closed');
+    const now = cluster.clock.now();
     if (up) this.#upAt = now;
     const limit = this.#timeoutMilliseconds;
     if (limit === 0 || now - this.#upAt < limit) return null;

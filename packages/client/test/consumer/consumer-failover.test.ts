@@ -134,6 +134,21 @@ describe('Consumer, after a broken stream', () => {
   });
 });
 
+describe('Consumer, whose cluster is closed', () => {
+  it('ends its loops and opens nothing more', async () => {
+    const { clock, subscriptions, consumer, cluster } = setUp(1);
+    const member = consumer({ pollMilliseconds: 1000 });
+    const waiting = failure(take(member, 1));
+    await clock.pass(500);
+    cluster.close();
+    expect((await clock.until(waiting, 5000)).code).toBe('CLOSED');
+    const { length } = subscriptions.opens;
+    await clock.until(clock.sleep(3000));
+    expect(subscriptions.opens).toHaveLength(length);
+    await clock.until(member.close());
+  });
+});
+
 describe('Consumer, after a change of leader', () => {
   it('opens the stream to the next leader anew, naming all that both held', async () => {
     const { clock, subscriptions, consumer, publish } = setUp(2);
@@ -161,7 +176,7 @@ describe('Consumer, after a change of leader', () => {
     await clock.until(member.close());
   });
 
-  it('opens no stream anew for a partition of which it holds nothing', async () => {
+  it('says to the next leader that it holds nothing, so that this one need not wait for it', async () => {
     const { clock, subscriptions, consumer, publish } = setUp(2);
     publish(2, 2);
     const member = consumer();
@@ -169,7 +184,8 @@ describe('Consumer, after a change of leader', () => {
     await clock.until(member.flush());
     subscriptions.changeLeader(0, 1);
     await clock.pass(500);
-    expect(subscriptions.opens).toHaveLength(2);
+    expect(subscriptions.opens).toHaveLength(3);
+    expect(subscriptions.opens[2]).toMatchObject({ address: 'n:2', open: { resumeGroups: [] } });
     subscriptions.publish(0, 'g0', 'more');
     expect(await clock.until(take(member, 1))).toHaveLength(1);
     await clock.until(member.close());

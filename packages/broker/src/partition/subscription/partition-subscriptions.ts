@@ -66,7 +66,7 @@ export class PartitionSubscriptions implements PartitionDispatch {
   async attach(
     identity: ConsumerIdentity,
     sink: ConsumerSink,
-    resumed: readonly ResumedHold[],
+    resumed: readonly ResumedHold[] | null,
     replaced: (reason: RefusalError) => void,
   ): Promise<Attachment> {
     await this.confirm();

@@ -107,7 +107,10 @@ export class SubscriptionDesk implements ConsumerDesk {
       sessions: options.sessions,
       startWatermark: state.nextOffset,
       fail: (group) => this.settlements.fail(group, 'the consumer did not come back', 0, false),
-      onGone: (session) => this.#proposeSessions([], [session]),
+      onGone: (session) => {
+        const attached = this.#consumers.some(({ identity }) => identity.session === session);
+        if (!attached) this.#proposeSessions([], [session]);
+      },
       onFreed: () => this.wake(),
     });
   }
@@ -120,7 +123,7 @@ export class SubscriptionDesk implements ConsumerDesk {
   async attach(
     identity: ConsumerIdentity,
     sink: ConsumerSink,
-    resumed: readonly ResumedHold[],
+    resumed: readonly ResumedHold[] | null,
     replaced: (reason: RefusalError) => void,
   ): Promise<ConsumerAttachment> {
     const { clock, limits, applied } = this.options;
@@ -132,12 +135,15 @@ export class SubscriptionDesk implements ConsumerDesk {
     const consumer = new ConsumerAttachment(identity, sink, replaced, clock, limits.unansweredRowsMax);
     consumer.desk = this;
     this.#consumers.push(consumer);
-    const events = resumed.map((hold) => this.comeBack.resume(consumer, hold));
-    this.comeBack.release(session, false);
-    this.comeBack.settled(session);
+    const named = resumed ?? [];
+    const events = named.map((hold) => this.comeBack.resume(consumer, hold));
+    if (resumed !== null) {
+      this.comeBack.release(session, false);
+      this.comeBack.settled(session);
+    }
     if (!applied.sessions.has(session)) await this.#sessionApplied(consumer);
     consumer.attached = true;
-    clock.soon(() => this.#begin(consumer, resumed, events));
+    clock.soon(() => this.#begin(consumer, named, events));
     return consumer;
   }
 

@@ -50,7 +50,11 @@ export class FakeConsumer implements ConsumerSink {
     this.session = session;
   }
 
-  async attach(partition: Partition, subscription = 1, resumed: readonly ResumedHold[] = []): Promise<this> {
+  async attach(
+    partition: Partition,
+    subscription = 1,
+    resumed: readonly ResumedHold[] | null = [],
+  ): Promise<this> {
     this.attachment = await partition.dispatch.attach(
       { subscription: subscription as SubscriptionId, consumer: this.name, session: this.session },
       this,
