@@ -1,6 +1,7 @@
 import { Admin, Cluster, OrderedProducer, Reader, SeriatimError } from '@seriatim/client';
 import type { NodeInfo, TopicInfo } from '@seriatim/protocol';
 import { type CheckResult, readBack } from './bench-check.ts';
+import { ConsumeCheck, type ConsumeHow, type ConsumeResult } from './bench-consume.ts';
 import { Load, type LoadResult } from './bench-load.ts';
 import { cpuSecondsBetween, type Usage, usageOf } from './node-usage.ts';
 import { note, Progress, type Terminal, writeJson, writeTable } from './terminal.ts';
@@ -15,6 +16,10 @@ export interface BenchOptions extends CommonOptions {
   readonly replicas: number;
   readonly topic?: string;
   readonly rate?: number;
+  /** Consume as well, with a subscription. */
+  readonly consume?: boolean;
+  /** Consume by handlers. */
+  readonly run?: boolean;
 }
 
 /** `bench`. Gives true when everything was acknowledged and came back in order. */
@@ -37,18 +42,32 @@ export async function bench(terminal: Terminal, options: BenchOptions): Promise<
     const load = new Load(shape);
     const groupsPerSecond = await load.warmUp(producer, progress);
     note(terminal, `groups assigned with a first message each: ${Math.round(groupsPerSecond)} a second`);
+    const how = options.run === true ? 'run' : 'batches';
+    const follows = options.consume === true && options.rate !== undefined;
+    const follower = follows ? await ConsumeCheck.subscribe(cluster, load, how, 'latest', progress) : null;
+    follower?.start();
     const before = usageOf(nodes);
     const produced = await load.run(producer, progress);
+    const followed = (await follower?.finish(produced.acknowledged)) ?? null;
     const between = usageOf(nodes);
     const complete = produced.acknowledged === options.messages;
     const checked = await readBack(new Reader({ cluster }), load, starts, complete, progress);
     const after = usageOf(nodes);
+    const stored = load.counts.reduce((sum, count) => sum + count, 0);
+    const consumed =
+      options.consume === true && !follows
+        ? await consumeAll(cluster, load, how, stored, progress)
+        : followed;
+    const consuming = { result: consumed, before: after, after: usageOf(nodes), follows };
     progress.end();
     if (produced.firstFailure !== null) note(terminal, `failed: ${produced.firstFailure.message}`);
-    const report = reportOf(options, produced, checked, { before, between, after }, nodes);
+    const report = {
+      ...reportOf(options, produced, checked, { before, between, after }, nodes),
+      ...consumeReport(consuming),
+    };
     if (options.json) await writeJson(terminal, report);
     else await writeReport(terminal, report);
-    return complete && checked.orderViolations === 0;
+    return complete && checked.orderViolations === 0 && (consumed?.orderViolations ?? 0) === 0;
   } finally {
     await producer.close();
     if (own)
@@ -57,6 +76,18 @@ export async function bench(terminal: Terminal, options: BenchOptions): Promise<
         .catch(() => note(terminal, `topic ${name} is left`));
     cluster.close();
   }
+}
+
+async function consumeAll(
+  cluster: Cluster,
+  load: Load,
+  how: ConsumeHow,
+  messages: number,
+  progress: Progress,
+): Promise<ConsumeResult> {
+  const check = await ConsumeCheck.subscribe(cluster, load, how, 'earliest', progress);
+  check.start();
+  return check.finish(messages);
 }
 
 async function topicFor(admin: Admin, name: string, options: BenchOptions): Promise<TopicInfo> {
@@ -71,7 +102,34 @@ async function topicFor(admin: Admin, name: string, options: BenchOptions): Prom
   }
 }
 
-interface Report {
+/** What consuming came to; with the produce's CPU in it when both ran at a time. */
+interface ConsumeReport {
+  readonly consume?: {
+    readonly messagesPerSecond: number;
+    readonly orderViolations: number;
+    readonly cpuMicrosPerMessage?: number;
+    readonly endToEndMs?: { readonly p50: number; readonly p99: number; readonly p999: number };
+  };
+}
+
+function consumeReport(consuming: {
+  readonly result: ConsumeResult | null;
+  readonly before: Usage;
+  readonly after: Usage;
+  readonly follows: boolean;
+}): ConsumeReport {
+  const { result, before, after, follows } = consuming;
+  if (result === null) return {};
+  const used = cpuSecondsBetween(before, after);
+  const cpu = used.nodes.reduce((sum: number, seconds) => sum + (seconds ?? 0), used.client);
+  const { messages, seconds, orderViolations, latencies } = result;
+  const figures = follows
+    ? { endToEndMs: percentiles(latencies) }
+    : { cpuMicrosPerMessage: rounded((cpu * 1e6) / Math.max(1, messages)) };
+  return { consume: { messagesPerSecond: Math.round(messages / seconds), orderViolations, ...figures } };
+}
+
+interface Report extends ConsumeReport {
   readonly produce: {
     readonly messagesPerSecond: number;
     readonly megabytesPerSecond: number;
@@ -100,11 +158,7 @@ function reportOf(
     produce: {
       messagesPerSecond: Math.round(rate),
       megabytesPerSecond: rounded((rate * options.size) / 1e6),
-      latencyMs: {
-        p50: percentile(produced.latencies, 0.5),
-        p99: percentile(produced.latencies, 0.99),
-        p999: percentile(produced.latencies, 0.999),
-      },
+      latencyMs: percentiles(produced.latencies),
       cpuMicrosPerMessage: rounded((cpu * 1e6) / Math.max(1, produced.acknowledged)),
     },
     read: { messagesPerSecond: Math.round(checked.messages / checked.seconds) },
@@ -116,9 +170,33 @@ function reportOf(
 
 const rounded = (value: number): number => Math.round(value * 100) / 100;
 
+function percentiles(ascending: Float64Array): {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+} {
+  return {
+    p50: percentile(ascending, 0.5),
+    p99: percentile(ascending, 0.99),
+    p999: percentile(ascending, 0.999),
+  };
+}
+
 function percentile(ascending: Float64Array, share: number): number {
   const index = Math.min(ascending.length - 1, Math.ceil(ascending.length * share) - 1);
   return rounded(ascending[Math.max(0, index)] ?? 0);
+}
+
+function consumeRows({ consume }: ConsumeReport): (readonly [string, string | number])[] {
+  if (consume === undefined) return [];
+  const { endToEndMs: latency, cpuMicrosPerMessage: cpu } = consume;
+  return [
+    ['consumed', `${consume.messagesPerSecond} messages/s`],
+    latency === undefined
+      ? ['CPU of consuming, all processes', `${cpu} µs a message`]
+      : ['end to end p50 / p99 / p99.9', `${latency.p50} / ${latency.p99} / ${latency.p999} ms`],
+    ['order violations, consumed', consume.orderViolations],
+  ];
 }
 
 async function writeReport(terminal: Terminal, report: Report): Promise<void> {
@@ -137,6 +215,7 @@ async function writeReport(terminal: Terminal, report: Report): Promise<void> {
       ['CPU, all processes', `${produce.cpuMicrosPerMessage} µs a message`],
       ['read back', `${read.messagesPerSecond} messages/s`],
       ['order violations', report.orderViolations],
+      ...consumeRows(report),
       [
         'CPU client; nodes',
         `${cpuSeconds.client} s; ${cpuSeconds.nodes.map((one) => one ?? '?').join(', ')} s`,

@@ -38,6 +38,8 @@ export class Load {
   readonly shape: LoadShape;
   /** How many messages each group has been given. */
   readonly counts: Uint32Array;
+  /** When messages that are measured at a fixed rate were meant to be sent, by their group and place as the eight bytes of one number. */
+  readonly intended: Map<number, number> = new Map();
   readonly #names: string[];
   readonly #latencies: Float64Array;
   #latencyCount = 0;
@@ -134,7 +136,9 @@ export class Load {
       const due = Math.min(messages, Math.floor((performance.now() - started) / step) + 1);
       if (due > sent) {
         const intended = started + sent * step;
-        const call = producer.sendSettled(topic, this.#make(due - sent));
+        const made = this.#make(due - sent);
+        if (sent >= measuredFrom) this.#noteIntended(made, intended, step);
+        const call = producer.sendSettled(topic, made);
         calls.push(this.#settle(call, intended, step, due - sent, sent >= measuredFrom));
         sent = due;
       }
@@ -143,6 +147,12 @@ export class Load {
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)));
     }
     await Promise.all(calls);
+  }
+
+  #noteIntended(messages: readonly OrderedMessage[], first: number, step: number): void {
+    messages.forEach(({ value }, index) => {
+      if (Buffer.isBuffer(value)) this.intended.set(value.readDoubleLE(4), first + index * step);
+    });
   }
 
   async #settle(

@@ -139,5 +139,11 @@ function addBench(root: Command, leaf: Leaf, terminal: Terminal, failed: (ok: bo
     .option('--replicas <n>', 'replicas of the topic, if it has to be made', wholeNumber(1), 3)
     .option('--topic <topic>', 'default: a new one, deleted afterwards')
     .option('--rate <n>', 'messages a second, at fixed times (open loop), to measure latency', wholeNumber(1))
+    .option(
+      '--consume',
+      'consume everything with acknowledgements as well; with --rate while it is produced',
+      false,
+    )
+    .option('--run', 'consume by handlers, see Consumer.run; with --consume', false)
     .action(async (options) => failed(await bench(terminal, options)));
 }
