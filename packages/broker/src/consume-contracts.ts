@@ -156,6 +156,8 @@ export interface PartitionDispatch {
   ): Promise<Attachment>;
   /** True while this replica leads with its term confirmed: consumers may attach. */
   readonly leads: boolean;
+  /** Records looked at to find what to deliver, since the replica was opened. */
+  readonly recordsRead: number;
   /** Told when {@link leads} changes: streams attach to what comes. The returned function ends it. */
   onDispatchChange(listener: (leads: boolean) => void): () => void;
 }

@@ -155,7 +155,17 @@ export class NodeMetrics {
     );
   }
 
-  #consuming({ consumed }: MetricSources): void {
+  #consuming({ consumed, partitions }: MetricSources): void {
+    this.#gauge(
+      'seriatim_consume_records_read',
+      'Records looked at to find what to deliver, by replicas that are open now.',
+      [],
+      () => {
+        let read = 0;
+        for (const partition of partitions.all()) read += partition.dispatch.recordsRead;
+        return [[{}, read]];
+      },
+    );
     this.#gauge('seriatim_consume_streams', "Consumers' streams that are open.", [], () => [
       [{}, consumed().streams],
     ]);

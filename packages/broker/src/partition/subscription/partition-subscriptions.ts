@@ -48,6 +48,7 @@ export class PartitionSubscriptions implements PartitionDispatch {
   #term = 0;
   #leads = false;
   #counter = 0;
+  #recordsRead = 0;
 
   constructor(options: PartitionSubscriptionsOptions) {
     this.#options = options;
@@ -56,6 +57,11 @@ export class PartitionSubscriptions implements PartitionDispatch {
   /** True while this replica leads with its state whole. */
   get leads(): boolean {
     return this.#leads;
+  }
+
+  /** Records looked at to find what to deliver, since the replica was opened. */
+  get recordsRead(): number {
+    return this.#recordsRead;
   }
 
   onDispatchChange(listener: (leads: boolean) => void): () => void {
@@ -174,6 +180,9 @@ export class PartitionSubscriptions implements PartitionDispatch {
       settings,
       delivers: () => delivers(definitions.subscriptionById(id), applied),
       onDeadLetter: (key) => letters.add(key),
+      countRead: (records) => {
+        this.#recordsRead += records;
+      },
       sessions: again ? [] : [...applied.sessions],
     });
     const letters = this.#letterDesk(desk, settings);

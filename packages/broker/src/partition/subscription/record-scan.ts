@@ -25,6 +25,8 @@ export interface RecordScanOptions {
   readonly scanBytesMax: number;
   /** Something was read that may be delivered. */
   readonly onRead: () => void;
+  /** Told how many records were looked at. */
+  readonly count: (records: number) => void;
 }
 
 /** See the head of this file. */
@@ -145,6 +147,7 @@ export class RecordScan {
       const count = header.count[at] as number;
       const end = header.bodyEnd[at] as number;
       if (offset + count > window.end && offset < state.nextOffset) {
+        this.#options.count(count);
         this.#fill(entry.data, at, offset, start, end);
         intake.cutTo(run, window.end);
         intake.scanned(run);
@@ -258,6 +261,7 @@ export class RecordScan {
       const count = header.count[at] as number;
       const end = header.bodyEnd[at] as number;
       if ((header.group[at] as number) === group.key - 1 && offset < desk.options.window.end) {
+        this.#options.count(count);
         this.#fill(entry.data, at, offset, start, end);
         if (!intake.readByIndex(group, this.#run)) return false;
       }

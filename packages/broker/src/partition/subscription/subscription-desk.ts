@@ -57,6 +57,8 @@ export interface SubscriptionDeskOptions {
   readonly delivers: () => boolean;
   /** A head is to be written to the dead-letter topic, as soon as its row is applied. */
   readonly onDeadLetter: (key: number) => void;
+  /** Told how many records were looked at to find what to deliver. */
+  readonly countRead: (records: number) => void;
   /** Sessions that may come back: none when the desk begins a new generation in the same term. */
   readonly sessions: Iterable<string>;
 }
@@ -100,7 +102,8 @@ export class SubscriptionDesk implements ConsumerDesk {
     this.settlements = new Settlements(this.groups, options.onDeadLetter);
     const intake = new GroupIntake(this.groups);
     const onRead = (): void => this.wake();
-    this.#scan = new RecordScan({ desk: this.groups, intake, source, scanBytesMax, onRead });
+    const count = options.countRead;
+    this.#scan = new RecordScan({ desk: this.groups, intake, source, scanBytesMax, onRead, count });
     this.#turns = new Turns(this.groups);
     this.comeBack = new ComeBack({
       desk: this.groups,
