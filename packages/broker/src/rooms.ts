@@ -21,6 +21,7 @@ export { MetaSubscriptionAdmin } from './meta/subscription-admin.ts';
 export { defaultPeerCallLimits, FramedPeerCalls } from './node/peer-calls.ts';
 export {
   defaultPartitionConfig,
+  encodePosition,
   type OpenPartition,
   openPartition,
   type RecordSource,

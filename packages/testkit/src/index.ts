@@ -1,3 +1,4 @@
+export { checkHandled, type HandledEntry, type HandledReport, isLower } from './handled-history.ts';
 export type { Finding, HistoryRecord, Receipt, Verdict } from './history.ts';
 export { History } from './history.ts';
 export type { NetworkWeather } from './simulation/network.ts';

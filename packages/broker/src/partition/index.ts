@@ -22,7 +22,7 @@ export {
   partitionStatus,
 } from './status-codec.ts';
 export { answerAdministration, remoteAdministration } from './subscription/administration-codec.ts';
-export { defaultSubscriptionLimits } from './subscription/limits.ts';
+export { encodePosition } from './subscription/subscription-command.ts';
 export {
   decodeWriterOpening,
   decodeWriterPositions,

@@ -18,7 +18,7 @@ import {
 } from '@seriatim/broker/rooms';
 import { META_SHARD, type NodeId, type PeerTransport, type ShardId } from '@seriatim/multiraft';
 import { DEFAULT_LIMITS } from '@seriatim/protocol';
-import type { ReplicaId } from '@seriatim/raft';
+import type { Entry, ReplicaId } from '@seriatim/raft';
 import type { SimulatedProcess } from '../simulation/simulated-process.ts';
 import type { LogReplica, ReplicatedLog } from './replicated-log.ts';
 
@@ -94,7 +94,8 @@ export class BrokerNode {
           partition,
           clock,
           topic: topic.id,
-          source: NO_SOURCE,
+          source: logSource(logs, shard, () => this.partitions.get(shard)),
+          definitions: state,
           retention: () => topic,
           clockTrusted: () => true,
           diskHasRoom: () => true,
@@ -102,6 +103,7 @@ export class BrokerNode {
           openShard: async (machine) => openReplica(logs, shard, placed.replica, process, machine),
         });
         this.partitions.set(shard, opened);
+        state.onSubscriptionChange(() => opened.definitionsChanged());
       }
     }
     this.#door = new FrontDoor({
@@ -149,13 +151,49 @@ export class BrokerNode {
 
 /** Hours pass in a simulation: retention, which has nothing to do here, must not fill them with events. */
 const CONFIG = { ...defaultPartitionConfig, retentionIntervalMilliseconds: 24 * 60 * 60 * 1000 };
-/** What is stored is read from the logs themselves. */
-const NO_SOURCE: RecordSource = {
-  read: async () => [],
-  readGroup: async (_group, offset) => ({ entries: [], nextOffset: offset }),
-  segments: () => [],
-  removeBefore: () => {},
-};
+/** What is stored is read from the log itself. */
+function logSource(
+  logs: ReadonlyMap<ShardId, ReplicatedLog>,
+  shard: ShardId,
+  partition: () => OpenPartition | undefined,
+): RecordSource {
+  const stored = function* (offset: number) {
+    const log = logs.get(shard);
+    const state = partition()?.state;
+    if (log === undefined || state === undefined) return;
+    for (const entry of log.entries.slice(0, Math.min(log.committed, state.appliedIndex))) {
+      const found = state.describe(entry);
+      if (found !== null && found.offset + found.count > offset) yield { entry, ...found };
+    }
+  };
+  return {
+    read: async (offset, bytesMax) => {
+      const entries: Entry[] = [];
+      let bytes = 0;
+      for (const { entry } of stored(offset)) {
+        if (bytes > 0 && bytes >= bytesMax) break;
+        entries.push(entry);
+        bytes += entry.data.length;
+      }
+      return entries;
+    },
+    readGroup: async (group, offset, bytesMax) => {
+      const entries: Entry[] = [];
+      let bytes = 0;
+      let nextOffset = offset;
+      for (const { entry, groups, offset: base, count } of stored(offset)) {
+        if (bytes > 0 && bytes >= bytesMax) break;
+        nextOffset = base + count;
+        if (!groups.includes(group)) continue;
+        entries.push(entry);
+        bytes += entry.data.length;
+      }
+      return { entries, nextOffset };
+    },
+    segments: () => [],
+    removeBefore: () => {},
+  };
+}
 
 function openReplica(
   logs: ReadonlyMap<ShardId, ReplicatedLog>,

@@ -1,8 +1,16 @@
 /** The client's way to the brokers: each call may lose its request, its answer, or arrive long after its caller gave up. */
-import type { BrokerConnection, BrokerTransport, ClientClock, SmallCalls } from '@seriatim/client';
+import type {
+  BrokerConnection,
+  BrokerTransport,
+  ClientClock,
+  ConsumeCall,
+  ConsumeListener,
+  SmallCalls,
+} from '@seriatim/client';
 import { UnreachableError } from '@seriatim/client';
 import type { NodeId } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
+import { ConsumeChannel } from '../consumers/consume-channel.ts';
 import type { Random } from '../simulation/random.ts';
 import type { Scheduler } from '../simulation/scheduler.ts';
 import type { SimulatedProcess } from '../simulation/simulated-process.ts';
@@ -42,6 +50,7 @@ export class CutTransport implements BrokerTransport {
   readonly #brokers: SimulatedBrokers;
   readonly #process: SimulatedProcess;
   readonly #cuts: () => Cuts;
+  readonly #streams = new Set<ConsumeChannel>();
   /** Answers that were cut off. */
   cut = 0;
   /** Requests that arrived after their caller had given them up. */
@@ -85,11 +94,31 @@ export class CutTransport implements BrokerTransport {
       listParkedGroups: () => {
         throw new RefusalError('UNSUPPORTED', 'listParkedGroups');
       },
-      consume: () => {
-        throw new RefusalError('UNSUPPORTED', 'consume');
-      },
+      consume: (listener) => this.#consume(broker(), listener),
       close: () => {},
     };
+  }
+
+  /** A stream of this client breaks, if there is one. */
+  breakStream(random: Random): void {
+    if (this.#streams.size > 0) random.pick([...this.#streams]).break();
+  }
+
+  #consume(target: BrokerNode | undefined, listener: ConsumeListener): ConsumeCall {
+    if (target === undefined) {
+      this.#back(() => listener.ended(new UnreachableError('PEER_UNREACHABLE', 'nobody listens')));
+      return { send: () => {}, cancel: () => {} };
+    }
+    const channel: ConsumeChannel = new ConsumeChannel({
+      scheduler: this.#scheduler,
+      random: this.#random,
+      client: this.#process,
+      broker: target,
+      listener,
+      onOver: () => this.#streams.delete(channel),
+    });
+    this.#streams.add(channel);
+    return channel;
   }
 
   #call<T>(
@@ -180,6 +209,7 @@ async function small<Name extends keyof SmallCalls>(
   } = {
     GetCapabilities: () => door.capabilities(),
     DescribeCluster: () => door.describeCluster(),
+    DescribeTopic: (topic) => door.describeTopic(topic),
     InitProducer: () => door.initProducer(deadline),
     OpenWriter: (opening) => door.openWriter(opening, deadline),
   };

@@ -1,5 +1,12 @@
 /** Three brokers with one topic, in virtual time: their logs, elections, crashes and restarts. */
-import { encodeCommand, type MetaCommand, MetaState, type TopicView } from '@seriatim/broker/rooms';
+import {
+  encodeCommand,
+  encodePosition,
+  type MetaCommand,
+  MetaState,
+  type TopicId,
+  type TopicView,
+} from '@seriatim/broker/rooms';
 import { META_SHARD, type NodeId, type ShardId } from '@seriatim/multiraft';
 import type { ReplicaId } from '@seriatim/raft';
 import type { Random } from '../simulation/random.ts';
@@ -13,6 +20,9 @@ const NODES: readonly NodeId[] = [1, 2, 3] as NodeId[];
 const PARTITIONS = 3;
 /** The topic that is written to. */
 export const TOPIC = 'rounds';
+/** Its subscription, from the beginning on. */
+export const SUBSCRIPTION = 'all';
+export const SUBSCRIPTION_ID = 1;
 /** Milliseconds without a leader after one died, and until a node hears who leads. */
 const ELECTION = [50, 900] as const;
 const NEWS = [0, 80] as const;
@@ -46,7 +56,19 @@ export class SimulatedBrokers {
     const topic = state.topic(TOPIC);
     if (topic === undefined) throw new Error('the topic was not founded');
     this.topic = topic;
-    for (const { shard } of topic.partitions) this.#newLog(shard);
+    for (const { shard } of topic.partitions) {
+      this.#newLog(shard).seed(
+        encodePosition({
+          type: 'pin',
+          time: 3,
+          subscription: SUBSCRIPTION_ID,
+          generation: 1,
+          operation: 2,
+          floor: 0,
+          done: 0,
+        }),
+      );
+    }
   }
 
   async start(): Promise<void> {
@@ -152,12 +174,30 @@ function founding(): readonly MetaCommand[] {
       peerAddress: `broker${id}:7201`,
       pid: id,
       bootNumber: 1,
-      featureLevel: 1,
+      featureLevel: 2,
     });
   }
   const topic = { name: TOPIC, partitions: PARTITIONS, replicas: 3, token: 'topic', time: 1 } as const;
   const limits = { retentionMilliseconds: 0, retentionBytes: 0, groupsMax: 1_000_000 } as const;
   commands.push({ type: 'createTopic', ...topic, ...limits });
   commands.push({ type: 'endOperation', operation: 1, time: 2 });
+  commands.push({
+    type: 'createSubscription',
+    topic: 1 as TopicId,
+    name: SUBSCRIPTION,
+    token: 'subscription',
+    time: 3,
+    settings: {
+      start: { kind: 0, offset: 0, time: 0 },
+      maxDeliveries: 50,
+      poisonPolicy: 0,
+      deadLetterTopic: null,
+      holdMilliseconds: 2_000,
+      retainUnread: false,
+      backoffMilliseconds: 5,
+      backoffMaxMilliseconds: 200,
+    },
+  });
+  commands.push({ type: 'endOperation', operation: 2, time: 4 });
   return commands;
 }
