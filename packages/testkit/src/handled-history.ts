@@ -4,8 +4,8 @@
 export interface HandledEntry {
   /** Milliseconds on a clock that all consumers share. */
   readonly at: number;
-  /** `gone`: the consumer was killed. */
-  readonly what: 'ack' | 'nack' | 'refused' | 'lost' | 'gone';
+  /** `durable`: the broker answered an acknowledgement. `gone`: the consumer was killed or is closed; what was not answered until then may not have been settled. */
+  readonly what: 'ack' | 'nack' | 'refused' | 'lost' | 'gone' | 'durable';
   readonly consumer: string;
   readonly group: string;
   readonly sequence: number;
@@ -29,7 +29,7 @@ export interface HandledReport {
 /**
  * Holds the entries, by time, against what is stored (values by group, in order). Along rising tokens each group is handled in order, without
  * a gap and to the end, with the values that are stored; and nobody settles under a token when a higher one was seen before, unless
- * that is refused, or its consumer never hears of it.
+ * that is refused, its consumer never hears of it, or the same consumer came back and holds the group with a higher token: then it settled with that.
  */
 export function checkHandled(
   entries: readonly HandledEntry[],
@@ -37,12 +37,14 @@ export function checkHandled(
 ): HandledReport {
   const violations: string[] = [];
   const groups = new Map<string, HandledEntry[]>();
+  const durable = new Map<string, HandledEntry[]>();
   const told = new Map<string, HandledEntry[]>();
   let refused = 0;
   for (const entry of entries) {
     if (entry.what === 'refused') refused++;
-    const map = entry.what === 'ack' || entry.what === 'nack' ? groups : told;
-    const key = map === groups ? entry.group : entry.consumer;
+    const handled = entry.what === 'ack' || entry.what === 'nack';
+    const map = handled ? groups : entry.what === 'durable' ? durable : told;
+    const key = map === told ? entry.consumer : entry.group;
     const own = map.get(key);
     if (own === undefined) map.set(key, [entry]);
     else own.push(entry);
@@ -51,6 +53,7 @@ export function checkHandled(
   for (const [group, values] of stored) {
     const own = groups.get(group) ?? [];
     checkTokens(own, told, violations);
+    checkDurable(own, durable.get(group) ?? [], violations);
     checkOrder(group, own, values, violations, counts);
   }
   return { violations, refused, ...counts };
@@ -99,13 +102,34 @@ function checkTokens(
       const heard = told
         .get(consumer)
         ?.some((other) => (other.what === 'gone' || other.group === group) && other.at >= at);
-      if (heard !== true) {
+      const cameBack = own.some(
+        (other) => other.consumer === consumer && other.at >= at && isLower(entry, other),
+      );
+      if (heard !== true && !cameBack) {
         violations.push(
           `${group} #${sequence} settled by ${consumer} although ${highest.consumer} had a higher token`,
         );
       }
     }
     if (highest === null || isLower(highest, entry)) highest = entry;
+  }
+}
+
+/** What was answered as settled is not given to a later holder. */
+function checkDurable(
+  own: readonly HandledEntry[],
+  durable: readonly HandledEntry[],
+  violations: string[],
+): void {
+  for (const answer of durable) {
+    const again = own.find(
+      (entry) => entry.at > answer.at && entry.sequence <= answer.sequence && isLower(answer, entry),
+    );
+    if (again === undefined) continue;
+    const { group, sequence, consumer } = again;
+    violations.push(
+      `${group} #${sequence} given to ${consumer} although ${answer.sequence} had been answered as settled`,
+    );
   }
 }
 

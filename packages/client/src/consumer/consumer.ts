@@ -221,10 +221,13 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
   }
 
   #lost(hold: Hold, code: string): void {
-    const told = hold.ended || hold.ackedTo >= hold.last;
+    // One that failed is over for the application, but what was acknowledged before that may have no answer.
+    const open = hold.ended ? hold.ackTo : hold.last;
+    const told = hold.toldLost || hold.ackedTo >= open;
     hold.end(code);
     this.#book.release(hold);
     if (told) return;
+    hold.toldLost = true;
     const { topic, partition, group, life } = hold;
     const event = { topic, partition, group, life, code };
     this.events.emit('holdLost', event);

@@ -43,7 +43,7 @@ export class HoldBook {
         if (hold.desk !== desk) continue;
         const failing = this.failing.has(hold);
         this.#forget(hold);
-        if (failing || hold.ended) hold.over();
+        if (failing || hold.ended) lost.push(hold);
         else this.#keep(hold, lost);
       }
     }

@@ -53,6 +53,8 @@ export class Hold {
   ackedTo: number;
   /** Its desk knows that there is something to send. */
   dirty = false;
+  /** Its owner was told that it is lost. */
+  toldLost = false;
   /** Failed while no stream had it: told when it is held again. */
   failure: Failure | null = null;
   /** Messages that came and were not taken. */
@@ -146,6 +148,17 @@ export class Hold {
   answered(sequence: number): void {
     if (sequence > this.ackedTo) this.ackedTo = sequence;
     if (this.#watchers.length > 0) this.#wake((watcher) => watcher.sequence <= sequence);
+  }
+
+  /**
+   * The next message that came is not the one behind the last: another consumer had settled those between, before this one came back with a hold
+   * that was long over.
+   */
+  settledBefore(sequence: number): void {
+    if (this.group === '') return;
+    this.ackTo = Math.max(this.ackTo, sequence - 1);
+    this.ackSent = Math.max(this.ackSent, sequence - 1);
+    this.answered(sequence - 1);
   }
 
   /** Nothing of it will be answered any more. */

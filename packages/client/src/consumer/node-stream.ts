@@ -203,6 +203,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       }
       const length = runLengths[run] as number;
       if (row + length > messages) throw new RangeError(`run ${run} has fewer messages than ${length}`);
+      if (first > hold.last + 1) hold.settledBefore(first);
       hold.last = first + length - 1;
       hold.renewedAt = now;
       hold.holdMilliseconds = holdMilliseconds;

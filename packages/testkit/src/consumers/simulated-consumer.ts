@@ -10,6 +10,8 @@ import { SimulatedProcess } from '../simulation/simulated-process.ts';
 const NO_CUTS: Cuts = { answer: 0, request: 0, late: 0, lateMillisecondsMax: 0 };
 /** Failures that a message gets at most, so that none is parked. */
 const NACKS_MAX = 3;
+/** Part of the acknowledgements whose answer is waited for. */
+const FLUSH_PART = 0.1;
 
 /** What consumers live in. */
 export interface ConsumerWorld {
@@ -28,6 +30,8 @@ export class SimulatedConsumer {
   readonly transport: CutTransport;
   readonly #world: ConsumerWorld;
   readonly #consumer: Consumer;
+  /** Losses and refusals that it was told of. */
+  #heard = 0;
   /** Why it can not go on; null: it can. */
   failure: unknown = null;
 
@@ -69,6 +73,7 @@ export class SimulatedConsumer {
   async close(): Promise<void> {
     this.#consumer.stop();
     await this.#consumer.close();
+    this.#note('gone', '', 0);
   }
 
   async #run(): Promise<void> {
@@ -81,9 +86,20 @@ export class SimulatedConsumer {
     if (message.signal.aborted) return;
     const { group, sequence, attempt, token } = message;
     const fails = attempt <= NACKS_MAX && random.chance(this.#world.nackPart());
+    const settled = fails
+      ? message.nack(random.chance(0.5) ? { delay: random.below(50) } : {})
+      : message.ack();
+    // Otherwise the library knows that the hold is over, and sends nothing.
+    if (!settled) return;
     this.#note(fails ? 'nack' : 'ack', group, sequence, token, message.value.toString());
-    if (fails) message.nack(random.chance(0.5) ? { delay: random.below(50) } : {});
-    else message.ack();
+    if (!fails && random.chance(FLUSH_PART)) void this.#flush(message);
+  }
+
+  /** Notes what is durable for certain: answered, without a word that the hold was lost or a settlement refused. */
+  async #flush({ group, sequence, token }: ConsumedMessage): Promise<void> {
+    const heard = this.#heard;
+    await this.#consumer.flush();
+    if (this.#heard === heard) this.#note('durable', group, sequence, token);
   }
 
   #note(
@@ -94,6 +110,7 @@ export class SimulatedConsumer {
     value = '',
   ): void {
     const { scheduler, entries } = this.#world;
+    if (what === 'lost' || what === 'refused' || what === 'gone') this.#heard++;
     entries.push({ at: scheduler.now, what, consumer: this.name, group, sequence, ...token, value });
   }
 

@@ -134,7 +134,10 @@ export class SimulatedBrokers {
 
   #electLater(log: ReplicatedLog): void {
     this.#scheduler.after(this.#random.between(...ELECTION), 'world', null, () => {
-      if (log.leader === null) log.elect();
+      if (log.leader !== null) return;
+      log.elect();
+      // Whoever could have led stands still.
+      if (log.leader === null && log.hasQuorum) this.#electLater(log);
     });
   }
 
