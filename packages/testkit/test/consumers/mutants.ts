@@ -1,6 +1,5 @@
 /**
- * Mistakes in dispatch, cursors, tokens and coming back, put in on purpose: the simulation of consumers must notice each of them. Parking and operators
- * have their mistakes in the tests of the partition.
+ * Mistakes in dispatch, cursors, tokens and coming back, put in on purpose: the simulation of consumers must notice each of them. More are in model-mutants.ts.
  */
 import type { Edit } from '../mutants/mutants.ts';
 
@@ -29,16 +28,6 @@ export const consumerMutants: readonly { readonly name: string; readonly edits: 
     ],
   },
   {
-    name: 'a group that catches up is taken for ordinary one message early',
-    edits: [
-      {
-        file: `${DESK}/record-scan.ts`,
-        find: 'if (group.readFrom >= end) group.catchUp = false;',
-        replace: 'if (group.readFrom >= end - 1) group.catchUp = false;',
-      },
-    ],
-  },
-  {
     name: 'the token epoch does not rise with the term',
     edits: [
       {
@@ -55,16 +44,6 @@ export const consumerMutants: readonly { readonly name: string; readonly edits: 
         file: `${DESK}/partition-subscriptions.ts`,
         find: 'nextCounter: () => ++this.#counter,',
         replace: 'nextCounter: () => Math.ceil(++this.#counter / 2),',
-      },
-    ],
-  },
-  {
-    name: 'a token is looked up by its counter alone',
-    edits: [
-      {
-        file: `${DESK}/settlements.ts`,
-        find: 'if (group === undefined || !valid) return',
-        replace: 'void valid; if (group === undefined) return',
       },
     ],
   },
@@ -91,16 +70,6 @@ export const consumerMutants: readonly { readonly name: string; readonly edits: 
     ],
   },
   {
-    name: 'what was delivered to a former holder is not given to the one that takes over',
-    edits: [
-      {
-        file: `${DESK}/come-back.ts`,
-        find: 'this.#deliverAgain(group, named.lastSequence);\n    }\n    const blocked',
-        replace: '}\n    const blocked',
-      },
-    ],
-  },
-  {
     name: 'a holder that comes back is given again what it has',
     edits: [
       {
@@ -113,16 +82,6 @@ export const consumerMutants: readonly { readonly name: string; readonly edits: 
   {
     name: 'a cursor that says nothing is believed by the next leader',
     edits: [{ file: `${DESK}/working-progress.ts`, find: 'this.rows.sweep(applied.floor);', replace: '' }],
-  },
-  {
-    name: 'what was dropped from the read-ahead is not read again',
-    edits: [
-      {
-        file: `${DESK}/group-desk.ts`,
-        find: 'group.readAgainFrom(pool.offset[group.readAhead.first] as number);',
-        replace: 'group.catchUp = true;',
-      },
-    ],
   },
   {
     name: 'a run that was read in part is counted from its first message',

@@ -6,11 +6,20 @@ import type { Mutant } from './mutants.ts';
 
 const PACKAGES = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 
-/** Bundles a simulation with a mutant's edits to `file`. Fails when a text to be replaced is not there exactly once. */
-export async function buildSimulation(
+/** Bundles a simulation with a mutant's edits to `file`, see {@link buildProgram}. */
+export function buildSimulation(
   file: string,
   mutant: Pick<Mutant, 'name' | 'edits'> | null,
   entry = 'simulate.ts',
+): Promise<void> {
+  return buildProgram(file, mutant, join('testkit/src/bin', entry));
+}
+
+/** Bundles a program, named by its path in `packages`, with a mutant's edits. Fails when a text to be replaced is not there exactly once. */
+export async function buildProgram(
+  file: string,
+  mutant: Pick<Mutant, 'name' | 'edits'> | null,
+  entry: string,
 ): Promise<void> {
   const done = new Set<number>();
   const edits: Plugin = {
@@ -34,7 +43,7 @@ export async function buildSimulation(
     },
   };
   await build({
-    entryPoints: [join(PACKAGES, 'testkit/src/bin', entry)],
+    entryPoints: [join(PACKAGES, entry)],
     outfile: file,
     bundle: true,
     platform: 'node',

@@ -204,6 +204,7 @@ export class ComeBack {
     this.#deliverAgain(group, lastSequence);
     desk.giveHold(group, consumer);
     group.resumedTo = Math.max(group.settled, lastSequence);
+    this.#moveToFlight(group);
     group.lastSequence = group.resumedTo;
     desk.offer(group);
     desk.readOn(group);

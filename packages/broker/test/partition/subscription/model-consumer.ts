@@ -22,6 +22,7 @@ interface Token {
   readonly counter: number;
 }
 const NO_TOKEN: Token = { epoch: 0, counter: 0 };
+const NO_FAILURE = { sequence: 0, failures: 0 };
 
 function isHigher(a: Token, b: Token): boolean {
   return a.epoch === b.epoch ? a.counter > b.counter : a.epoch > b.epoch;
@@ -35,6 +36,8 @@ interface GroupModel {
   /** Highest sequence ever delivered: deliveries may repeat, but leave nothing out. */
   seen: number;
   given: Token;
+  /** The head that failed last, and how often its failures were answered as durable; an operator may have it forgotten. */
+  failing: { readonly sequence: number; readonly failures: number };
   /** Times each sequence was delivered. */
   readonly deliveries: number[];
 }
@@ -51,7 +54,7 @@ export class Oracle {
   group(name: string): GroupModel {
     let group = this.groups.get(name);
     if (group === undefined) {
-      group = { durable: 0, sent: 0, seen: 0, given: NO_TOKEN, deliveries: [] };
+      group = { durable: 0, sent: 0, seen: 0, given: NO_TOKEN, failing: NO_FAILURE, deliveries: [] };
       this.groups.set(name, group);
     }
     return group;
@@ -87,11 +90,28 @@ export class Oracle {
     const group = this.group(name);
     const at = `${name}${sequence} with ${token.epoch}/${token.counter}`;
     if (stale) this.violate(`${at} settled under a token that was no longer the highest`);
-    if (kind !== SETTLE_ACK) this.failed++;
-    else if (sequence > group.durable) {
+    if (kind !== SETTLE_ACK) {
+      this.failed++;
+      const { failing } = group;
+      const failures = failing.sequence === sequence ? failing.failures + 1 : 1;
+      group.failing = { sequence, failures };
+    }
+    if (kind === SETTLE_ACK && sequence > group.durable) {
       this.acked += sequence - group.durable;
       group.durable = sequence;
     }
+  }
+
+  /** The first message of a run says how often it was tried: not fewer times than its failures are durable. */
+  attempted(name: string, sequence: number, attempts: number): void {
+    const { failing } = this.group(name);
+    if (failing.sequence !== sequence || attempts > failing.failures) return;
+    this.violate(`${name}${sequence} is attempt ${attempts} after ${failing.failures} failures`);
+  }
+
+  /** An operator has the failures of a group forgotten. */
+  forgiven(name: string): void {
+    this.group(name).failing = NO_FAILURE;
   }
 
   violate(what: string): void {
@@ -121,7 +141,7 @@ interface Sent {
   readonly stale: boolean;
 }
 
-export class ModelConsumer implements ConsumerSink {
+export class ModelConsumer {
   creditMessages = 0;
   creditBytes = 0;
   writable = true;
@@ -136,6 +156,7 @@ export class ModelConsumer implements ConsumerSink {
   /** Settlements whose outcome is not known: sent again when the group is held again. */
   #again: Sent[] = [];
   #row = 0;
+  #stream: ConsumerSink | null = null;
   #answered = 0;
 
   constructor(oracle: Oracle, session: string) {
@@ -148,18 +169,44 @@ export class ModelConsumer implements ConsumerSink {
     if (this.attachment !== null || this.attaching) return;
     this.attaching = true;
     if (forgets) this.#forgetAll();
+    const stream = this.#open();
     try {
-      this.attachment = await partition.dispatch.attach(
+      const attachment = await partition.dispatch.attach(
         { subscription: 1 as SubscriptionId, consumer: this.session, session: this.session },
-        this,
+        stream,
         this.#holds(),
-        () => this.#cutOff(),
+        () => {
+          if (this.#stream === stream) this.#cutOff();
+        },
       );
+      if (this.#stream === stream) this.attachment = attachment;
+      else void attachment.detach('broken');
     } catch {
       // Not the leader, or not ready: it tries again later.
     } finally {
       this.attaching = false;
     }
+  }
+
+  /** A stream of its own for each attachment: what comes on an older one is not heard any more. */
+  #open(): ConsumerSink {
+    const consumer = this; // For the getters.
+    const stream: ConsumerSink = {
+      get creditMessages() {
+        return consumer.#stream === stream ? consumer.creditMessages : 0;
+      },
+      get creditBytes() {
+        return consumer.creditBytes;
+      },
+      get writable() {
+        return consumer.writable;
+      },
+      deliver: (delivery) => this.#stream === stream && this.deliver(delivery),
+      settled: (row, refused, codes) => this.#stream === stream && this.settled(row, refused, codes),
+      event: (event) => this.#stream === stream && this.event(event),
+    };
+    this.#stream = stream;
+    return stream;
   }
 
   detach(how: 'clean' | 'broken'): void {
@@ -189,6 +236,8 @@ export class ModelConsumer implements ConsumerSink {
       const token = { epoch: delivery.tokenEpoch, counter: delivery.runTokenCounters[run] ?? 0 };
       for (let at = 0; at < length; at++) {
         const name = (found.shift() ?? '').split(':')[0] ?? '';
+        if (at === 0)
+          this.oracle.attempted(name, delivery.runSequences[run] ?? 0, delivery.runAttempts[run] ?? 0);
         this.#take(name, (delivery.runSequences[run] ?? 0) + at, delivery.runLives[run] ?? 0, token);
       }
     });
@@ -342,6 +391,7 @@ export class ModelConsumer implements ConsumerSink {
   }
 
   #cutOff(): void {
+    this.#stream = null;
     this.attachment = null;
     this.creditMessages = 0;
     this.creditBytes = 0;

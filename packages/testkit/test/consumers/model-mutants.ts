@@ -1,0 +1,112 @@
+/** Mistakes that need a small limit, a lie or a moment that the simulation seldom meets: the partition's random model must notice each of them. */
+import type { Edit } from '../mutants/mutants.ts';
+
+const DESK = 'broker/src/partition/subscription';
+
+export const modelMutants: readonly { readonly name: string; readonly edits: readonly Edit[] }[] = [
+  {
+    name: 'a group that catches up is taken for ordinary one message early',
+    edits: [
+      {
+        file: `${DESK}/record-scan.ts`,
+        find: 'if (group.readFrom >= end) group.catchUp = false;',
+        replace: 'if (group.readFrom >= end - 1) group.catchUp = false;',
+      },
+    ],
+  },
+  {
+    name: 'a token is looked up by its counter alone',
+    edits: [
+      {
+        file: `${DESK}/settlements.ts`,
+        find: 'if (group === undefined || !valid) return',
+        replace: 'void valid; if (group === undefined) return',
+      },
+    ],
+  },
+  {
+    name: 'what was delivered to a former holder is not given to the one that takes over',
+    edits: [
+      {
+        file: `${DESK}/come-back.ts`,
+        find: 'this.#deliverAgain(group, named.lastSequence);\n    }\n    const blocked',
+        replace: '}\n    const blocked',
+      },
+    ],
+  },
+  {
+    name: 'what was dropped from the read-ahead is not read again',
+    edits: [
+      {
+        file: `${DESK}/group-desk.ts`,
+        find: 'group.readAgainFrom(pool.offset[group.readAhead.first] as number);',
+        replace: 'group.catchUp = true;',
+      },
+    ],
+  },
+  {
+    name: 'a parked group is delivered',
+    edits: [
+      {
+        file: `${DESK}/subscription-rows.ts`,
+        find: 'export const FLAGS_BLOCKING: number = FLAG_PARKED | FLAG_PAUSED',
+        replace: 'export const FLAGS_BLOCKING: number = FLAG_PAUSED',
+      },
+    ],
+  },
+  {
+    name: 'failures are forgotten when the leader changes',
+    edits: [
+      {
+        file: `${DESK}/subscription-state.ts`,
+        find: 'rows.setFailures(row, reader.varint(), reader.varint());',
+        replace: 'reader.varint(); rows.setFailures(row, 0, reader.varint());',
+      },
+    ],
+  },
+  {
+    name: 'a turn that found more to read does not lead to a reading',
+    edits: [{ file: `${DESK}/subscription-desk.ts`, find: ' && !this.#scan.canReadGroups', replace: '' }],
+  },
+  {
+    name: 'the floor stays behind a slow holder',
+    edits: [
+      {
+        file: `${DESK}/group-intake.ts`,
+        find: 'while (window.end - window.floor > limits.floorDistanceMax) {',
+        replace: 'while (window.end < 0 && limits.floorDistanceMax > 0) {',
+      },
+    ],
+  },
+  {
+    name: 'a group reads by its index past the scan',
+    edits: [
+      {
+        file: `${DESK}/group-desk.ts`,
+        find: 'if (!group.empty && (group.next < window.floor || group.readFrom > window.end)) return;',
+        replace: 'if (!group.empty && group.next < window.floor) return;',
+      },
+      {
+        file: `${DESK}/group-intake.ts`,
+        find: 'this.#cutFrom(run, this.#desk.options.window.end);',
+        replace: '',
+      },
+      {
+        file: `${DESK}/record-scan.ts`,
+        find: 'offset < desk.options.window.end) {\n        this.#options.count(count);\n        this.#fill',
+        replace:
+          'offset < desk.options.state.nextOffset) {\n        this.#options.count(count);\n        this.#fill',
+      },
+    ],
+  },
+  {
+    name: 'settled messages are counted twice',
+    edits: [
+      {
+        file: `${DESK}/group-desk.ts`,
+        find: 'progress.done += settled;',
+        replace: 'progress.done += settled + (settled > 2 ? 1 : 0);',
+      },
+    ],
+  },
+];
