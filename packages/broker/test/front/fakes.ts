@@ -24,6 +24,7 @@ import type { FrontPorts } from '../../src/front/ports.ts';
 import { RealClock } from '../../src/node/real-clock.ts';
 import { FakeDefinitions } from '../partition/fake-definitions.ts';
 import { FakeAdministrationCaller, FakeSubscriptionAdmin } from './fake-administration.ts';
+import { FakeDispatch } from './fake-dispatch.ts';
 
 export const node = (id: number): NodeId => id as NodeId;
 const shardOf = (partition: number): ShardId => (10 + partition) as ShardId;
@@ -38,6 +39,8 @@ interface Stored {
 /** Stores what it is given, checks what a partition may rely on. */
 export class FakePartition {
   readonly records: Stored[] = [];
+  readonly dispatch = new FakeDispatch();
+  #partition: Partition | null = null;
   readonly batches: AppendBatch[] = [];
   readonly sequences = new Map<string, number>();
   /** What to answer instead of storing. */
@@ -97,7 +100,13 @@ export class FakePartition {
     return Promise.resolve({ type: 'receipt', timestamp: 1_000, ...receipt, errors: [] });
   }
 
+  /** The same one each time. */
   asPartition(topic: TopicId, partition: number): Partition {
+    this.#partition ??= this.#make(topic, partition);
+    return this.#partition;
+  }
+
+  #make(topic: TopicId, partition: number): Partition {
     const high = (): Offset => this.records.length as Offset;
     return {
       topic,
@@ -125,9 +134,7 @@ export class FakePartition {
         return lastSequence === undefined ? null : { life: 1, lastSequence, lastOffset: 0, lastTimestamp: 5 };
       },
       groupCount: () => this.sequences.size,
-      get dispatch(): never {
-        throw new Error('not needed here');
-      },
+      dispatch: this.dispatch,
       get administration(): never {
         throw new Error('not needed here');
       },

@@ -7,7 +7,7 @@ import { buildProgram } from '../mutants/build.ts';
 import { modelMutants } from './model-mutants.ts';
 
 /** Runs of the model within which a mutant must be caught. */
-const RUNS = 4_000;
+const RUNS = 20_000;
 /** Generous: other tests share the machine's cores. */
 const MUTANT_MILLISECONDS_MAX = 120_000;
 const PROGRAM = 'broker/test/partition/subscription/model-main.ts';
