@@ -16,6 +16,9 @@ interface Report {
   readonly stored: readonly (readonly number[])[];
   readonly repeated: readonly (readonly number[])[];
   readonly read: readonly (readonly [string, number, string])[];
+  /** Group, sequence, value and attempt of each message that was acknowledged, in that order. */
+  readonly consumed: readonly (readonly [string, number, string, number])[];
+  readonly unsettled: number;
   readonly unknownTopic: Readonly<Record<string, string>>;
   readonly withoutGroup: Readonly<Record<string, string>>;
 }
@@ -64,6 +67,17 @@ for (const { name, prefix, absent, build, upper } of languages) {
         );
       }
       expect(report.read).toHaveLength(6);
+    });
+
+    it('consumes each group in order, a message that failed once more, and leaves nothing unsettled', () => {
+      for (const group of [`${prefix}-a`, `${prefix}-ü`]) {
+        const own = report.consumed.filter(([name]) => name === group);
+        expect(own.map(([, sequence, value]) => [sequence, value])).toEqual(
+          [0, 1, 2].map((n) => [n + 1, `${group}-${n}`]),
+        );
+      }
+      expect(report.consumed.map(([, , , attempt]) => attempt).sort()).toEqual([1, 1, 1, 1, 1, 2]);
+      expect(report.unsettled).toBe(0);
     });
 
     it('is told by status and trailers what was wrong, and that nothing was applied', () => {

@@ -6,7 +6,9 @@ import { repository } from '../support/source-files.ts';
 
 const INSTALL_MILLISECONDS_MAX = 420_000;
 const BUILD_MILLISECONDS_MAX = 240_000;
-const PROTO = ['message.proto', 'broker.proto'].map((file) => join('seriatim', 'v1', file));
+const PROTO = ['message.proto', 'broker.proto', 'subscription.proto'].map((file) =>
+  join('seriatim', 'v1', file),
+);
 
 /** What a language's client is built with. */
 export interface Toolchain {

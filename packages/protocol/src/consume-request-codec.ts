@@ -17,6 +17,7 @@ export const CONSUME_CREDIT_BYTES_MAX: number = 256 * 1024 * 1024;
 export const NACK_DELAY_MILLISECONDS_MAX = 86_400_000;
 /** In place of the delay of a NACK: the subscription's back-off. */
 export const NACK_BACKOFF = 0xffff_ffff;
+const VARINT_BYTES_MAX = 10;
 /** Longest hold that an EXTEND asks for, milliseconds. */
 export const HOLD_MILLISECONDS_MAX = 3_600_000;
 
@@ -211,6 +212,12 @@ function readColumn(reader: WireReader, tag: number, into: number[]): void {
   const wireType = tag % 8;
   if (wireType !== 0 && wireType !== 2)
     throw new RangeError(`field ${Math.floor(tag / 8)} has wire type ${wireType}`);
+  const at = reader.position;
+  // Before it is read: no column of rows is longer.
+  if (wireType === 2 && reader.delimitedEnd() - reader.position > VARINT_BYTES_MAX * CONSUME_ROWS_MAX) {
+    throw new RangeError(`field ${Math.floor(tag / 8)} has more than ${CONSUME_ROWS_MAX} values, the limit`);
+  }
+  reader.position = at;
   reader.repeated(wireType, into);
   if (into.length > CONSUME_ROWS_MAX) {
     throw new RangeError(`field ${Math.floor(tag / 8)} has more than ${CONSUME_ROWS_MAX} values, the limit`);

@@ -197,6 +197,7 @@ export class WireReader {
         position = this.position;
       }
     }
+    if (position > end) throw new RangeError(`the last number before byte ${end} runs over its field's end`);
     this.position = end;
   }
 

@@ -163,6 +163,8 @@ describe('consume request codec', () => {
   it('refuses more rows than the limit, fields it does not know, and fields given twice', () => {
     const many = new Array<number>(CONSUME_ROWS_MAX + 1).fill(0);
     expect(refused({ settleKinds: many })).toContain('more than 65536 values');
+    expect(refused({ settleKinds: new Array<number>(CONSUME_ROWS_MAX * 10 + 1).fill(0) })).toContain('65536');
+    expect(refusal(Buffer.from([0x22, 1, 0x80, 0x10, 5]))).toContain("runs over its field's end");
     expect(refusal(Buffer.from([0x60, 1]))).toContain('field 12');
     expect(refusal(Buffer.from([0x10, 1, 0x10, 1]))).toContain('field 2 is given twice');
     expect(refusal(Buffer.from([0x15, 1, 0, 0, 0]))).toContain('field 2');

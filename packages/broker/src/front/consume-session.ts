@@ -90,7 +90,12 @@ export class ConsumeSession implements ConsumerStream {
     this.#offerCredit();
   }
 
-  /** The client is gone, or ended the stream without leaving: it may come back. */
+  /** The client sends no more: without leaving first it is gone, else it waits for its answers. */
+  halfClosed(): void {
+    if (!this.#leaving) this.gone();
+  }
+
+  /** The client is gone: it may come back. */
   gone(): void {
     this.#end(null);
   }

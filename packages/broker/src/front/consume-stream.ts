@@ -15,7 +15,12 @@ export interface ConsumeStreamOptions {
 export function serveConsumeStream({ stream, open, signal }: ConsumeStreamOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const session = open({
-      write: (bytes) => stream.write(bytes),
+      // A client that does not read is not listened to either: what it is told would pile up.
+      write: (bytes) => {
+        const takesMore = stream.write(bytes);
+        if (!takesMore) stream.pause();
+        return takesMore;
+      },
       end: (refusal) => {
         signal.removeEventListener('abort', stop);
         if (refusal === null) resolve();
@@ -25,8 +30,11 @@ export function serveConsumeStream({ stream, open, signal }: ConsumeStreamOption
     const stop = (): void => session.shutDown(signal.reason);
     const gone = (): void => session.gone();
     stream.on('data', (bytes: Buffer) => session.take(bytes));
-    stream.on('drain', () => session.drained());
-    stream.on('end', gone);
+    stream.on('drain', () => {
+      stream.resume();
+      session.drained();
+    });
+    stream.on('end', () => session.halfClosed());
     stream.on('error', gone);
     stream.on('cancelled', gone);
     if (signal.aborted) stop();

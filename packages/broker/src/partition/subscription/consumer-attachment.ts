@@ -68,6 +68,8 @@ export class ConsumerAttachment implements Attachment {
     reason: '',
   };
   #deferred: SettlementRow[] = [];
+  /** Last row that was refused because too many wait; decided when those before it are. */
+  #refusedNumber = 0;
   #refused: number[] = [];
   #codes: ErrorCode[] = [];
   #tellScheduled = false;
@@ -125,6 +127,7 @@ export class ConsumerAttachment implements Attachment {
     const before = this.rowsTaken;
     this.#deferred = [];
     for (const row of waiting) this.#take(row);
+    if (this.#deferred.length === 0) this.lastNumber = Math.max(this.lastNumber, this.#refusedNumber);
     if (this.rowsTaken > before) this.desk?.handled(this);
   }
 
@@ -191,6 +194,7 @@ export class ConsumerAttachment implements Attachment {
   /** Rows are handled in order, so those behind one that waits do as well. */
   #defer(row: SettlementRow): void {
     if (this.#deferred.length + this.rowsTaken - this.#rowsAnswered >= this.#unansweredMax) {
+      this.#refusedNumber = row.number;
       this.#refuse(row.number, 'OVERLOADED');
     } else {
       this.#deferred.push({ ...row });

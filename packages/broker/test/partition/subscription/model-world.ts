@@ -14,8 +14,9 @@ import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { batch } from '../batches.ts';
 import { replay, type Setup, settle } from '../setup.ts';
 import { type KnownRecord, lostRecords, settledRecords, stuckGroups } from './desk-check.ts';
-import { ModelConsumer, Oracle } from './model-consumer.ts';
+import { ModelConsumer } from './model-consumer.ts';
 import { EXAMPLES } from './model-examples.ts';
+import { Oracle } from './model-oracle.ts';
 import { subscribed, turn } from './subscribed.ts';
 
 const GROUPS = ['a', 'b', 'c', 'd', 'e'];
