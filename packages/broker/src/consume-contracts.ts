@@ -72,7 +72,7 @@ export interface HoldLost {
   readonly tokenCounter: number;
   readonly reason: HoldLossReason;
 }
-/** Retention took messages of a group before they were delivered. */
+/** Retention took messages before they were delivered: of a group, or with an empty name of any, then with their offsets plus 1. */
 export interface FellBehind {
   readonly type: 'fell-behind';
   readonly group: string;
@@ -141,6 +141,15 @@ export interface ConsumerIdentity {
   readonly session: string;
 }
 
+/** One subscription in one partition. */
+export interface SubscriptionStanding {
+  readonly subscription: SubscriptionId;
+  /** Stored messages that are not settled. */
+  readonly unsettled: number;
+  /** Messages that retention removed before they were settled, in this generation; after a change of leader perhaps more than there were. */
+  readonly lost: number;
+}
+
 /** Dispatch at a partition, beside {@link Partition}. Refuses with NOT_LEADER where it does not lead with its term confirmed. */
 export interface PartitionDispatch {
   /**
@@ -158,6 +167,8 @@ export interface PartitionDispatch {
   readonly leads: boolean;
   /** Records looked at to find what to deliver, since the replica was opened. */
   readonly recordsRead: number;
+  /** How far each subscription is, where this replica leads: counters, no work. */
+  standings(): Iterable<SubscriptionStanding>;
   /** Told when {@link leads} changes: streams attach to what comes. The returned function ends it. */
   onDispatchChange(listener: (leads: boolean) => void): () => void;
 }

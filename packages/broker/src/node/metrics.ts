@@ -9,6 +9,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { LocalPartitions, MetaView } from '../contracts.ts';
 import type { ConsumeCounters } from '../front/consume-session.ts';
 import type { ProduceCounters } from '../front/produce.ts';
+import type { SubscriptionDefinitions, SubscriptionId } from '../subscription-contracts.ts';
 
 /** Where the values come from. */
 export interface MetricSources {
@@ -17,6 +18,7 @@ export interface MetricSources {
   readonly partitions: LocalPartitions;
   readonly routingHitRate: () => number;
   readonly produced: () => Readonly<ProduceCounters>;
+  readonly definitions: SubscriptionDefinitions;
   readonly consumed: () => Readonly<ConsumeCounters>;
   readonly peers: () => Iterable<{ readonly id: NodeId; readonly state: PeerState }>;
   readonly callsInFlight: () => number;
@@ -155,7 +157,31 @@ export class NodeMetrics {
     );
   }
 
-  #consuming({ consumed, partitions }: MetricSources): void {
+  /** A figure of each subscription, summed over the partitions that this node leads. */
+  #standing(
+    name: string,
+    help: string,
+    { view, partitions, definitions }: MetricSources,
+    figure: 'unsettled' | 'lost',
+  ): void {
+    this.#gauge(name, help, ['topic', 'subscription'], () => {
+      const sums = new Map<SubscriptionId, number>();
+      for (const partition of partitions.all()) {
+        for (const standing of partition.dispatch.standings()) {
+          sums.set(standing.subscription, (sums.get(standing.subscription) ?? 0) + standing[figure]);
+        }
+      }
+      return [...sums].flatMap(([id, sum]): Sample[] => {
+        const subscription = definitions.subscriptionById(id);
+        const topic = subscription === undefined ? undefined : view.topicById(subscription.topic);
+        if (subscription === undefined || topic === undefined) return [];
+        return [[{ topic: topic.name, subscription: subscription.name }, sum]];
+      });
+    });
+  }
+
+  #consuming(sources: MetricSources): void {
+    const { consumed, partitions } = sources;
     this.#gauge(
       'seriatim_consume_records_read',
       'Records looked at to find what to deliver, by replicas that are open now.',
@@ -165,6 +191,18 @@ export class NodeMetrics {
         for (const partition of partitions.all()) read += partition.dispatch.recordsRead;
         return [[{}, read]];
       },
+    );
+    this.#standing(
+      'seriatim_subscription_unsettled',
+      'Messages not settled in partitions led here.',
+      sources,
+      'unsettled',
+    );
+    this.#standing(
+      'seriatim_subscription_lost',
+      'Messages that retention removed before they were settled, in partitions led here.',
+      sources,
+      'lost',
     );
     this.#gauge('seriatim_consume_streams', "Consumers' streams that are open.", [], () => [
       [{}, consumed().streams],

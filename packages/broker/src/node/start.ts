@@ -295,6 +295,7 @@ async function openFront(
     partitions,
     routingHitRate: () => meta.router.hitRate(),
     produced: () => door.counters,
+    definitions: state,
     consumed: () => door.consumed,
     peers: () => peers.map((id) => ({ id, state: peerState(id) })),
     callsInFlight: () => grpc.callsInFlight,

@@ -64,6 +64,7 @@ export class FakeAttachment implements Attachment {
 export class FakeDispatch implements PartitionDispatch {
   leads = true;
   recordsRead = 0;
+  *standings(): IterableIterator<never> {}
   /** Refuses whoever attaches. */
   refusal: RefusalError | null = null;
   readonly attachments: FakeAttachment[] = [];

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { MetaView } from '../../src/contracts.ts';
 import { HttpServer } from '../../src/node/http.ts';
 import { NodeMetrics } from '../../src/node/metrics.ts';
+import { FakeDefinitions } from '../partition/fake-definitions.ts';
 
 const servers: HttpServer[] = [];
 afterEach(async () => {
@@ -38,6 +39,7 @@ function metrics(): NodeMetrics {
     host,
     partitions: { get: () => undefined, all: () => [] },
     routingHitRate: () => 0.75,
+    definitions: new FakeDefinitions(),
     consumed: () => ({ streams: 2, delivered: 30, settlements: 20, refusedSettlements: 1 }),
     produced: () => ({ requests: 1, messages: 2, bytes: 3 }),
     peers: () => [{ id: 2 as NodeId, state: 'up' }],

@@ -73,6 +73,8 @@ export class ConsumerAttachment implements Attachment {
   #refused: number[] = [];
   #codes: ErrorCode[] = [];
   #tellScheduled = false;
+  /** Events from before it was active. */
+  readonly #early: ConsumerEvent[] = [];
   #waiting: ((durable: boolean) => void) | null = null;
 
   constructor(
@@ -140,11 +142,19 @@ export class ConsumerAttachment implements Attachment {
     this.#tellSoon();
   }
 
-  /** Tells an event after what runs now. */
+  /** Tells an event after what runs now, and not before what it named is answered. */
   event(event: ConsumerEvent): void {
     this.#clock.soon(() => {
-      if (!this.#left && this.active) this.sink.event(event);
+      if (this.#left) return;
+      if (this.active) this.sink.event(event);
+      else this.#early.push(event);
     });
+  }
+
+  /** What it named is answered: events and deliveries may come. */
+  activate(): void {
+    this.active = true;
+    for (const event of this.#early.splice(0)) this.sink.event(event);
   }
 
   async detach(how: 'clean' | 'broken'): Promise<LastAnswers> {

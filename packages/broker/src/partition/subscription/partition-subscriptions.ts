@@ -12,6 +12,7 @@ import type {
   PartitionDispatch,
   ResumedHold,
   SubscriptionLimits,
+  SubscriptionStanding,
 } from '../../consume-contracts.ts';
 import type { TopicId } from '../../contracts.ts';
 import type {
@@ -57,6 +58,16 @@ export class PartitionSubscriptions implements PartitionDispatch {
   /** True while this replica leads with its state whole. */
   get leads(): boolean {
     return this.#leads;
+  }
+
+  /** How far each subscription is, where this replica leads. */
+  *standings(): IterableIterator<SubscriptionStanding> {
+    if (!this.#leads) return;
+    for (const [id, desk] of this.#desks) {
+      const { done, lost } = desk.progress;
+      const unsettled = Math.max(0, this.#options.state.nextOffset - done);
+      yield { subscription: id as SubscriptionId, unsettled, lost };
+    }
   }
 
   /** Records looked at to find what to deliver, since the replica was opened. */

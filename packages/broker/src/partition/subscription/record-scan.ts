@@ -25,6 +25,8 @@ export interface RecordScanOptions {
   readonly scanBytesMax: number;
   /** Something was read that may be delivered. */
   readonly onRead: () => void;
+  /** Retention removed the records in `[from, to)` before they were looked at. */
+  readonly onLost: (from: number, to: number) => void;
   /** Told how many records were looked at. */
   readonly count: (records: number) => void;
 }
@@ -106,6 +108,7 @@ export class RecordScan {
     if (lost > 0) {
       progress.lost += lost;
       progress.done += lost;
+      this.#options.onLost(window.end, state.lowWatermark);
       window.close(window.floor, window.end - window.floor);
       window.pass(state.lowWatermark);
       progress.change();

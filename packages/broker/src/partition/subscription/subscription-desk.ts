@@ -103,7 +103,8 @@ export class SubscriptionDesk implements ConsumerDesk {
     const intake = new GroupIntake(this.groups);
     const onRead = (): void => this.wake();
     const count = options.countRead;
-    this.#scan = new RecordScan({ desk: this.groups, intake, source, scanBytesMax, onRead, count });
+    const onLost = (from: number, to: number): void => this.#tellGap(from, to);
+    this.#scan = new RecordScan({ desk: this.groups, intake, source, scanBytesMax, onRead, onLost, count });
     this.#turns = new Turns(this.groups);
     this.comeBack = new ComeBack({
       desk: this.groups,
@@ -280,6 +281,13 @@ export class SubscriptionDesk implements ConsumerDesk {
     return groups.readAheadBytes < before;
   }
 
+  /** Which groups the removed records were of is not known any more: their places stand for sequences, as those without group have. */
+  #tellGap(from: number, to: number): void {
+    for (const consumer of this.#consumers) {
+      consumer.event({ type: 'fell-behind', group: '', life: 0, firstSequence: from + 1, lastSequence: to });
+    }
+  }
+
   /** Answers what the consumer named, as it is by now, before anything is delivered to it. */
   #begin(
     consumer: ConsumerAttachment,
@@ -292,7 +300,7 @@ export class SubscriptionDesk implements ConsumerDesk {
       const taken = event.type === 'held' && this.groups.holders.get(event.tokenCounter)?.holder !== consumer;
       consumer.sink.event(taken && named !== undefined ? lostHold(named, 'HOLD_TAKEN') : event);
     });
-    consumer.active = true;
+    consumer.activate();
     this.wake();
   }
 

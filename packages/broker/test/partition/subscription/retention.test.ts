@@ -1,0 +1,87 @@
+import { describe, expect, it } from 'vitest';
+import { encodeRemoveBefore } from '../../../src/partition/command.ts';
+import { neededFrom } from '../../../src/partition/subscription/needed-records.ts';
+import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
+import { definition, FakeDefinitions } from '../fake-definitions.ts';
+import type { Setup } from '../setup.ts';
+import { consumer, produce, progress, subscribed, turn } from './subscribed.ts';
+
+/** Retention removes what lies below an offset. */
+async function remove(setup: Setup, lowWatermark: number): Promise<void> {
+  const { shard, clock } = setup;
+  shard.propose(
+    encodeRemoveBefore({ timestamp: clock.wall, lowWatermark, firstIndex: shard.committed }),
+    () => {},
+  );
+  await turn(setup);
+}
+
+const lag = async (setup: Setup) => {
+  const answer = setup.partition.administration.lag(1 as SubscriptionId, 10, setup.clock.time + 1_000);
+  await turn(setup);
+  return answer;
+};
+
+describe('a subscription and retention', () => {
+  it('is told of what was removed before it was looked at, counts it, and goes on', async () => {
+    const setup = await subscribed();
+    await produce(setup, 'a1 a2 b1 a3');
+    await remove(setup, 3);
+    const one = await consumer(setup, 'one');
+    expect(one.events).toContainEqual({
+      type: 'fell-behind',
+      group: '',
+      life: 0,
+      firstSequence: 1,
+      lastSequence: 3,
+    });
+    expect(one.contents()).toEqual(['a:3']);
+    one.ackAll();
+    await turn(setup);
+    await progress(setup);
+    expect(await lag(setup)).toMatchObject({ lost: 3, unsettled: 0 });
+  });
+
+  it('is told of the gap in a group that was not read on in time', async () => {
+    const setup = await subscribed({}, { groupInFlightMax: 2, groupReadAheadMax: 2 }, { tailBytesMax: 10 });
+    for (const words of ['a1 a2', 'a3 a4', 'a5', 'a6', 'b1']) await produce(setup, words);
+    const one = await consumer(setup, 'one');
+    expect(one.contents()).toEqual(['a:1', 'a:2', 'b:1']);
+    await remove(setup, 5);
+    // What was read ahead is still delivered.
+    one.ackAll();
+    await turn(setup);
+    expect(one.contents().slice(3)).toEqual(['a:3', 'a:4']);
+    one.ackAll();
+    await turn(setup);
+    expect(one.events).toEqual([
+      { type: 'fell-behind', group: 'a', life: 1, firstSequence: 5, lastSequence: 5 },
+    ]);
+    expect(one.contents().at(-1)).toBe('a:6');
+    one.ackAll();
+    await turn(setup);
+    await progress(setup);
+    expect(await lag(setup)).toMatchObject({ unsettled: 0 });
+    expect((await lag(setup)).lost).toBe(1);
+  });
+
+  it('keeps what it has not settled when it retains that, the furthest group included', async () => {
+    const setup = await subscribed({ maxDeliveries: 1 });
+    const definitions = new FakeDefinitions();
+    const needed = () => neededFrom(definition(1).topic, definitions, setup.partition.state.subscriptions);
+    definitions.set(definition(1));
+    expect(needed()).toBe(Number.POSITIVE_INFINITY);
+    definitions.change(1, { retainUnread: true });
+    expect(needed()).toBe(0);
+    await produce(setup, 'a1 b1 b2 c1');
+    const one = await consumer(setup, 'one');
+    const [first] = one.open.filter(({ content }) => content === 'b:1');
+    if (first === undefined) throw new Error('b:1 was not delivered');
+    one.nack(first);
+    one.ackAll();
+    await turn(setup);
+    await progress(setup);
+    // b is parked at its head, all else is settled.
+    expect(needed()).toBe(1);
+  });
+});
