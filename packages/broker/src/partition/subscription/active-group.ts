@@ -46,6 +46,8 @@ export class ActiveGroup {
   awaited: string | null = null;
   /** A consumer that came back has the messages up to here: they are in flight as soon as they are found. */
   resumedTo = 0;
+  /** Messages that retention removed, which no holder was told of yet. */
+  gap: { readonly first: number; readonly last: number } | null = null;
   /** Token with which its holder came back; of two the higher one wins. */
   resumedEpoch = 0;
   resumedCounter = 0;

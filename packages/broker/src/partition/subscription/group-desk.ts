@@ -115,6 +115,7 @@ export class GroupDesk {
     group.since = clock.wallTime();
     this.holders.set(group.counter, group);
     this.renew(group);
+    this.tellGap(group);
   }
 
   renew(group: ActiveGroup, milliseconds = 0): void {
@@ -146,6 +147,16 @@ export class GroupDesk {
       tokenCounter: group.counter,
       reason,
     });
+  }
+
+  /** Tells the holder, if there is one, what retention took of the group. */
+  tellGap(group: ActiveGroup): void {
+    const { gap, holder } = group;
+    if (gap === null || holder === null) return;
+    group.gap = null;
+    const { first: firstSequence, last: lastSequence } = gap;
+    const { life } = group;
+    holder.event({ type: 'fell-behind', group: this.name(group.key), life, firstSequence, lastSequence });
   }
 
   /** Settles everything up to a sequence that was found; returns how many messages. */

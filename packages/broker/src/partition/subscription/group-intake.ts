@@ -123,13 +123,8 @@ export class GroupIntake {
   #lost(group: ActiveGroup, run: IncomingRun): void {
     const { progress } = this.#desk.options;
     const lost = run.sequence - 1 - group.settled;
-    group.holder?.event({
-      type: 'fell-behind',
-      group: this.#desk.name(group.key),
-      life: group.life,
-      firstSequence: group.settled + 1,
-      lastSequence: run.sequence - 1,
-    });
+    group.gap = { first: group.gap?.first ?? group.settled + 1, last: run.sequence - 1 };
+    this.#desk.tellGap(group);
     progress.lost += lost;
     progress.done += lost;
     group.settled = run.sequence - 1;
