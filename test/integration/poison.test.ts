@@ -9,9 +9,10 @@ import {
   Reader,
   SubscriptionAdmin,
 } from '@seriatim/client';
+import { isLower } from '@seriatim/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seriatim } from '../support/command.ts';
-import { ConsumerFleet, type LogEntry } from '../support/consumer-fleet.ts';
+import { ConsumerFleet } from '../support/consumer-fleet.ts';
 import { ProcessCluster } from '../support/process-cluster.ts';
 import { untilSettled } from '../support/subscriptions.ts';
 
@@ -243,14 +244,12 @@ describe('a consumer that is frozen for twice its hold', () => {
       await fleet.stopAll();
       const entries = fleet.entries();
       const acks = entries.filter(({ what }) => what === 'ack');
-      const isHigher = (a: LogEntry, b: LogEntry): boolean =>
-        a.epoch > b.epoch || (a.epoch === b.epoch && a.counter > b.counter);
       // What it settled when it woke was refused: it was handled again, with a higher token.
       const late = acks.filter((one) => one.consumer === frozen && one.at >= woken && one.at < woken + 300);
       expect(late.length).toBeGreaterThan(0);
       for (const stale of late) {
         const again = acks.filter(
-          (one) => one.group === stale.group && one.sequence === stale.sequence && isHigher(one, stale),
+          (one) => one.group === stale.group && one.sequence === stale.sequence && isLower(stale, one),
         );
         expect(again, `${stale.group} #${stale.sequence}`).toHaveLength(1);
       }

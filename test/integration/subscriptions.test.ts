@@ -6,9 +6,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OrderedProducer } from '@seriatim/client';
+import { checkHandled, type HandledReport } from '@seriatim/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inputChanges } from '../support/change-history.ts';
-import { ConsumerFleet, checkHandled, type HandledReport } from '../support/consumer-fleet.ts';
+import { ConsumerFleet } from '../support/consumer-fleet.ts';
 import { ProcessCluster } from '../support/process-cluster.ts';
 import { subscribe, untilSettled } from '../support/subscriptions.ts';
 
@@ -90,6 +91,12 @@ async function replaceOne(fleet: ConsumerFleet): Promise<void> {
 }
 
 describe('a history consumed group by group', () => {
+  it('by consumers that all live is handled once', async () => {
+    const report = await consumeAll('calm', 3, () => pause(200));
+    expect(report.violations.slice(0, 10)).toEqual([]);
+    expect(report).toMatchObject({ acked: changes.length, repeated: 0, refused: 0 });
+  });
+
   it.each([1, 3, 20])(
     'by %i consumers that fail and are killed is handled in order, to the end',
     async (count) => {
@@ -100,11 +107,17 @@ describe('a history consumed group by group', () => {
     },
   );
 
-  it('stays so while leaders are killed and nodes come back', async () => {
+  it('stays so while leaders are killed, once all nodes, and come back', async () => {
     let turn = 0;
     const report = await consumeAll('storm', 5, async (fleet) => {
       await replaceOne(fleet);
-      if (++turn % 3 !== 0) return;
+      if (++turn === 4) {
+        // Power loss, as far as kill -9 is one.
+        await cluster.killAll();
+        await cluster.startAll();
+        return;
+      }
+      if (turn % 3 !== 0) return;
       const node = await cluster.leaderOf(TOPIC, turn % 8);
       await cluster.kill(node);
       await pause(300);
