@@ -189,3 +189,74 @@ describe('seriatim-node', () => {
     expect(stderr).toContain('nodeId');
   });
 });
+
+describe('seriatim subscription', () => {
+  it('creates, lists, describes, pauses, resets and deletes, and keeps who did what', async () => {
+    const made = await json(
+      'subscription',
+      'create',
+      'changes',
+      'audit',
+      '--hold',
+      '5s',
+      '--max-deliveries',
+      '3',
+    );
+    expect(made).toMatchObject({ name: 'audit', start: 'earliest', holdMilliseconds: 5_000, ready: true });
+    expect(
+      await json('subscription', 'create', 'changes', 'audit', '--hold', '5s', '--max-deliveries', '3'),
+    ).toEqual(made);
+    expect((await run('subscription', 'create', 'changes', 'audit')).stderr).toContain('SUBSCRIPTION_EXISTS');
+    expect(await json('subscription', 'list', 'changes')).toMatchObject({
+      subscriptions: [{ name: 'audit' }],
+    });
+    expect(await json('subscription', 'lag', 'changes', 'audit', '--top', '2')).toMatchObject({
+      unsettled: 2_000,
+      groups: [{ state: 'ready' }, { state: 'ready' }],
+    });
+
+    const consumed = await run('consume', 'changes', '--subscription', 'audit', '--until-idle', '1s');
+    expect(consumed.stdout.trimEnd().split('\n')).toHaveLength(2_000);
+    expect(await json('subscription', 'describe', 'changes', 'audit')).toMatchObject({ groups: [] });
+
+    const place = ['changes', 'audit', '--from', 'earliest', '--why', 'a test'];
+    const dry = await json('subscription', 'reset', ...place, '--dry-run');
+    expect(dry).toMatchObject({ generation: 1, dryRun: true });
+    expect(await json('subscription', 'reset', ...place)).toMatchObject({ generation: 2, dryRun: false });
+    expect(await json('subscription', 'lag', 'changes', 'audit')).toMatchObject({ unsettled: 2_000 });
+
+    expect(await json('subscription', 'pause', 'changes', 'audit')).toMatchObject({ paused: true });
+    const idle = await run('consume', 'changes', '--subscription', 'audit', '--until-idle', '500ms');
+    expect(idle.stdout).toBe('');
+    expect(await json('subscription', 'resume', 'changes', 'audit')).toMatchObject({ paused: false });
+    const { actions } = (await json('subscription', 'actions', 'changes', 'audit')) as {
+      actions: { action: string }[];
+    };
+    expect(actions.map(({ action }) => action)).toEqual(['resume', 'pause', 'reset', 'create']);
+    for (const [command, text] of [
+      [['list'], 'audit'],
+      [['describe', 'changes', 'audit'], '5000 ms'],
+      [['lag', 'changes', 'audit'], 'unsettled'],
+      [['actions', 'changes', 'audit'], 'a test'],
+    ] as const) {
+      expect((await run('subscription', ...command)).stdout).toContain(text);
+    }
+    expect(await json('subscription', 'delete', 'changes', 'audit')).toEqual({ deleted: 'audit' });
+    expect((await run('subscription', 'delete', 'changes', 'audit')).stderr).toContain(
+      'UNKNOWN_SUBSCRIPTION',
+    );
+  });
+
+  it('says what is wrong with a place, a resolution and a name', async () => {
+    expect(await run('subscription', 'create', 'changes', 'x', '--from', 'yesterday')).toMatchObject({
+      code: 2,
+    });
+    expect(await run('group', 'resolve', 'changes', 'x', 'g')).toMatchObject({ code: 2 });
+    expect(await run('group', 'resolve', 'changes', 'x', 'g', '--retry', '--skip')).toMatchObject({
+      code: 2,
+    });
+    const wrong = await run('subscription', 'create', 'changes', 'no spaces');
+    expect(wrong).toMatchObject({ code: 1 });
+    expect(wrong.stderr).toContain('INVALID_SUBSCRIPTION');
+  });
+});
