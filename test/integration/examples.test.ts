@@ -27,6 +27,11 @@ describe('the example of', () => {
   it('transfers finds every balance to follow from the one before', async () => {
     expect(await run('transfers')).toMatch(/0 balances wrong; the accounts hold 50000 together/);
   });
+  it('workers books every account in order, and one waits until somebody decides', async () => {
+    const said = await run('workers');
+    expect(said).toMatch(/account-7 waits at payment 5 with 15 behind it: "no number" can't be booked/);
+    expect(said).toMatch(/999 payments of 50 accounts booked, 0 accounts out of order/);
+  });
   it('a game shows watchers the boards of the players', async () => {
     expect(await run('game')).toMatch(/100 of 100 boards are the players' own, 0 moves out of order/);
   });
