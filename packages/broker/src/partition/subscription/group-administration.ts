@@ -63,6 +63,7 @@ export class GroupAdministration implements PartitionAdministration {
       const isThere = before !== undefined && before.generation >= generation;
       if (type === 'pin' && isThere) return pinned(before.generation, before.floor);
       if (type === 'drop' && before === undefined) return pinned(generation, 0);
+      if (type === 'pin') this.#requireDefinition(subscription);
       const floor = type === 'drop' ? 0 : await startOffset(step.start, state, source);
       const time = clock.wallTime();
       // What lies before the start counts as done.
@@ -169,6 +170,18 @@ export class GroupAdministration implements PartitionAdministration {
       reason: detail?.reason ?? '',
       since: detail?.time ?? 0,
     };
+  }
+
+  /**
+   * A position that this node knows no subscription of is not pinned: retention would not know what it needs, and one that comes late, after the
+   * subscription was deleted, would stay for ever. Whoever drives the operation asks again.
+   */
+  #requireDefinition(subscription: SubscriptionId): void {
+    if (this.#options.subscriptions.isDefined(subscription)) return;
+    throw new RefusalError(
+      'NOT_READY',
+      `subscription ${subscription} is not known on this node yet; try again`,
+    );
   }
 
   #desk(subscription: SubscriptionId): SubscriptionDesk {

@@ -109,6 +109,11 @@ export class PartitionSubscriptions implements PartitionDispatch {
     });
   }
 
+  /** This node has applied its definition. */
+  isDefined(id: SubscriptionId): boolean {
+    return this.#options.definitions.subscriptionById(id) !== undefined;
+  }
+
   /** The desk of a subscription, opened when it can be; undefined: not led here, or state and definition are apart. */
   desk(id: SubscriptionId): SubscriptionDesk | undefined {
     return this.#desks.get(id) ?? this.#open(id);

@@ -245,9 +245,9 @@ function applyRow(
   if (reason === '' && (flags & FLAGS_BLOCKING) === 0) {
     rows.details.delete(key);
   } else {
-    const detail = rows.details.get(key);
-    const time = detail !== undefined && flagsBefore === flags ? detail.time : head.time;
-    rows.details.set(key, { reason, time });
+    // A row that only tells its position leaves why and since when as they were.
+    const detail = flagsBefore === flags ? rows.details.get(key) : undefined;
+    rows.details.set(key, { reason: reason || (detail?.reason ?? ''), time: detail?.time ?? head.time });
   }
   if ((flags & FLAG_REPLACED) === 0) rows.replacements.delete(key);
   if (byItself) noteOwn(subscription, head, key, settled + 1, flags & ~flagsBefore, reason);
