@@ -73,7 +73,10 @@ export class DeadLetterDesk {
   #isApplied(key: number): boolean {
     const { rows } = this.#options.desk.options.applied;
     const row = rows.find(key);
-    return row >= 0 && (rows.flags(row) & FLAG_DEAD_LETTERING) !== 0 && this.#isWanted(key);
+    if (row < 0 || (rows.flags(row) & FLAG_DEAD_LETTERING) === 0 || !this.#isWanted(key)) return false;
+    // The applied row may still be that of the letter before.
+    const working = this.#options.desk.progress.rows;
+    return working.deadLetters(working.find(key)) === rows.deadLetters(row);
   }
 
   async #write(key: number): Promise<void> {
@@ -133,7 +136,7 @@ export class DeadLetterDesk {
     const { progress, groups, options } = desk;
     const { rows } = progress;
     const row = rows.find(key);
-    if (!this.#isWanted(key)) return;
+    if (!this.#isWanted(key) || rows.deadLetters(row) + 1 !== letter.producerSequence) return;
     const flags = rows.flags(row) & ~FLAG_DEAD_LETTERING;
     if (result.type === 'refused') {
       rows.setFlags(row, flags | FLAG_PARKED);
