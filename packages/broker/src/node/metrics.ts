@@ -1,6 +1,6 @@
 /**
- * What Prometheus reads. Values are taken when they are asked for: between two scrapes a metric costs nothing. The alert rules in
- * cluster/ use these names; a test keeps the documentation equal to them.
+ * What Prometheus reads. Values are taken when they are asked for: between two scrapes a metric costs nothing. A test keeps the
+ * documentation equal to the names here.
  */
 import { META_SHARD, type NodeId, type PeerState, type Shard, type ShardHost } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
