@@ -80,4 +80,28 @@ describe('a subscription and retention', () => {
     // b is parked at its head, all else is settled.
     expect(needed()).toBe(1);
   });
+
+  it('keeps the segments that it needs, and lets them go when it needs them no more', async () => {
+    const setup = await subscribed({ retainUnread: true });
+    await produce(setup, 'a1 a2');
+    await produce(setup, 'b1');
+    const { wall } = setup.clock;
+    const common = { lastTimestamp: wall - 900, bytes: 100 };
+    setup.source.list = [
+      { ...common, lastIndex: setup.shard.committed - 1, nextOffset: 2, closed: true },
+      { ...common, lastIndex: setup.shard.committed, nextOffset: 3, closed: false },
+    ];
+    setup.retention = { retentionMilliseconds: 600, retentionBytes: 1 };
+    const retain = async (): Promise<number> => {
+      setup.clock.advance(10_000);
+      await turn(setup);
+      return setup.partition.lowWatermark;
+    };
+    expect(await retain()).toBe(0);
+    const one = await consumer(setup, 'one');
+    one.ackAll();
+    await turn(setup);
+    await progress(setup);
+    expect(await retain()).toBe(2);
+  });
 });
