@@ -22,10 +22,10 @@ import {
 import type { PartitionView, TopicView } from '../contracts.ts';
 import type { GroupAction, GroupActionResult, SubscriptionView } from '../subscription-contracts.ts';
 import type { SubscriptionFrontPorts } from './subscription-front.ts';
-import { replacementBytes, requireSubscription } from './subscription-requests.ts';
+import { actorOf, replacementBytes, requireSubscription } from './subscription-requests.ts';
 
-/** Parked groups in one page, as a partition gives them. */
-const PARKED_PAGE = 1_000;
+/** A refusal that concerns the answer of all partitions, whatever others said. */
+const OF_ALL = 2;
 
 /** What the RPCs on groups are built on. */
 export interface GroupFrontPorts extends SubscriptionFrontPorts {
@@ -51,15 +51,14 @@ export class GroupFront {
     paused: boolean,
     deadline: number,
   ): Promise<Record<never, never>> {
-    const { who, why } = request;
-    await this.#act(request, { type: paused ? 'pause' : 'resume', who, why }, deadline);
+    await this.#act(request, { type: paused ? 'pause' : 'resume', ...actorOf(request) }, deadline);
     return {};
   }
 
   async rewind(request: RewindGroupRequest, deadline: number): Promise<RewindGroupResponse> {
-    const { who, why, sequence } = request;
+    const { sequence } = request;
     if (sequence === 0) throw new RefusalError('SEQUENCE_OUT_OF_RANGE', 'sequence is 0; the first one is 1');
-    const { waiting } = await this.#act(request, { type: 'rewind', sequence, who, why }, deadline);
+    const { waiting } = await this.#act(request, { type: 'rewind', sequence, ...actorOf(request) }, deadline);
     return { repeatedMessages: waiting };
   }
 
@@ -72,7 +71,10 @@ export class GroupFront {
     return { ...rest, group: request.group, partition: number, sinceMs: since, untilMs: until };
   }
 
-  /** Pages of parked groups, partition after partition. */
+  /**
+   * Pages of parked groups, partition after partition. A page may be short with others behind it, since groups that are resolved meanwhile are
+   * left out: only an empty one is the last.
+   */
   async *parked(
     request: ListParkedGroupsRequest,
     signal: AbortSignal,
@@ -85,7 +87,7 @@ export class GroupFront {
         const page = await administration.at(shard).parked(subscription.id, after, deadline());
         const groups = page.map(({ since, ...group }) => ({ ...group, partition, sinceMs: since }));
         if (groups.length > 0) yield { groups };
-        more = page.length === PARKED_PAGE;
+        more = page.length > 0;
         after = page.at(-1)?.group ?? null;
       }
     }
@@ -101,8 +103,8 @@ export class GroupFront {
   }
 
   #resolution(request: ResolveGroupRequest): GroupAction {
-    const { who, why, headSequence, resolution } = request;
-    const common = { who, why, headSequence };
+    const { headSequence, resolution } = request;
+    const common = { ...actorOf(request), headSequence };
     if (resolution !== GROUP_RESOLUTION_REPLACE && request.replacement !== null) {
       throw new RefusalError('INVALID_REQUEST', 'a replacement goes with REPLACE only');
     }
@@ -132,7 +134,10 @@ export class GroupFront {
       .act(subscription.id, request.group, action, deadline);
   }
 
-  /** The messages without group are a group in each partition: those that are parked are resolved. */
+  /**
+   * The messages without group are a group in each partition: those that are parked are resolved, and where a head is named only those that
+   * have it. Refused when there is none such, or a partition could not be asked.
+   */
   async #actWithoutGroup(request: Named, action: GroupAction, deadline: number): Promise<GroupActionResult> {
     const { topic, subscription } = this.#subscription(request);
     const sum = { settled: 0, waiting: 0, done: 0 };
@@ -144,10 +149,10 @@ export class GroupFront {
         sum.waiting += result.waiting;
         sum.done++;
       } catch (error) {
-        if (refusal === null || !isNotParked(error)) refusal = error;
+        if (refusal === null || weight(error) > weight(refusal)) refusal = error;
       }
     }
-    if (refusal !== null && (sum.done === 0 || !isNotParked(refusal))) throw refusal;
+    if (refusal !== null && (sum.done === 0 || weight(refusal) === OF_ALL)) throw refusal;
     return sum;
   }
 
@@ -179,6 +184,9 @@ export class GroupFront {
   }
 }
 
-function isNotParked(error: unknown): boolean {
-  return error instanceof RefusalError && error.code === 'GROUP_NOT_PARKED';
+/** Which of two partitions' refusals is told: that a partition is not meant says less than that its head is another one. */
+function weight(error: unknown): number {
+  if (!(error instanceof RefusalError)) return OF_ALL;
+  if (error.code === 'GROUP_NOT_PARKED') return 0;
+  return error.code === 'HEAD_CHANGED' ? 1 : OF_ALL;
 }

@@ -26,7 +26,13 @@ import type {
   SubscriptionDefinitions,
 } from '../subscription-contracts.ts';
 import { readyTopic, requireTopic } from './look-up.ts';
-import { requireSubscription, settingsOf, startOf, subscriptionInfo } from './subscription-requests.ts';
+import {
+  actorOf,
+  requireSubscription,
+  settingsOf,
+  startOf,
+  subscriptionInfo,
+} from './subscription-requests.ts';
 
 /** Groups in one description. */
 const TOP_GROUPS_MAX = 1_000;
@@ -108,6 +114,8 @@ export class SubscriptionFront {
     const { view, definitions, subscriptions } = this.#ports;
     const { topic, subscription } = requireSubscription(view, definitions, request.topic, request.name);
     const start = startOf(request);
+    // Before anything is asked: a dry run refuses what the reset would refuse.
+    const actor = actorOf(request);
     const partitions = await Promise.all(
       topic.partitions.map(async ({ partition, shard }): Promise<PartitionReset> => {
         const preview = await this.#at(shard).preview(subscription.id, start, deadline);
@@ -121,8 +129,7 @@ export class SubscriptionFront {
       }),
     );
     if (request.dryRun) return { generation: subscription.generation, partitions };
-    const { who, why } = request;
-    const { generation } = await subscriptions.reset(subscription.id, start, { who, why }, deadline);
+    const { generation } = await subscriptions.reset(subscription.id, start, actor, deadline);
     return { generation, partitions };
   }
 

@@ -16,7 +16,9 @@ import {
   WireWriter,
 } from '@seriatim/protocol';
 import type { MetaView, TopicId, TopicView } from '../contracts.ts';
+import { actorFault, startFault } from '../subscription-check.ts';
 import type {
+  Actor,
   StartPosition,
   SubscriptionDefinitions,
   SubscriptionSettings,
@@ -44,7 +46,14 @@ export function requireSubscription(
   throw new RefusalError('UNKNOWN_SUBSCRIPTION', `topic "${topic.name}" has no subscription ${shown}`);
 }
 
-/** A start with only what its kind has; INVALID_SUBSCRIPTION when something else is given. */
+/** Who asks and why, for an action that a partition keeps; INVALID_REQUEST above 256 bytes. */
+export function actorOf({ who, why }: Actor): Actor {
+  const fault = actorFault({ who, why });
+  if (fault !== null) throw new RefusalError('INVALID_REQUEST', fault);
+  return { who, why };
+}
+
+/** A start of a kind that is known, with only what its kind has; INVALID_SUBSCRIPTION when something else is given. */
 export function startOf(request: {
   readonly start: number;
   readonly startOffset: number;
@@ -57,7 +66,10 @@ export function startOf(request: {
   if (startTimeMs !== 0 && start !== SUBSCRIPTION_START_TIME) {
     throw invalid(`start_time_ms is ${startTimeMs}, but the start is not a time`);
   }
-  return { kind: start, offset: startOffset, time: startTimeMs };
+  const position = { kind: start, offset: startOffset, time: startTimeMs };
+  const fault = startFault(position);
+  if (fault !== null) throw invalid(fault);
+  return position;
 }
 
 /** Settings with defaults filled in; ranges are checked where the definition is made. */

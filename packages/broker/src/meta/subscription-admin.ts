@@ -2,6 +2,7 @@
 import type { Clock } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import type { TopicId } from '../contracts.ts';
+import { actorFault, startFault, subscriptionFault } from '../subscription-check.ts';
 import type {
   ActionRecord,
   Actor,
@@ -14,7 +15,6 @@ import type {
 } from '../subscription-contracts.ts';
 import { Waiters } from './deadline.ts';
 import { type MetaCommand, type MetaResult, type Operation, SUBSCRIPTIONS_LEVEL } from './model.ts';
-import { actorFault, startFault, subscriptionFault } from './subscription-check.ts';
 
 /** The local replica of the meta state, as far as it is looked at here; {@link MetaState} is one. */
 export interface SubscriptionSource extends SubscriptionDefinitions {

@@ -1,4 +1,6 @@
 /** Defining subscriptions: what the commands that create, reset, delete and pause them do to the tables, and how their operations end. */
+
+import { startFault, subscriptionFault } from '../subscription-check.ts';
 import {
   SUBSCRIPTIONS_MAX,
   type SubscriptionId,
@@ -7,7 +9,6 @@ import {
 } from '../subscription-contracts.ts';
 import { DONE, type MetaTables } from './meta-tables.ts';
 import type { MetaCommand, MetaResult, SubscriptionOperationRecord, SubscriptionRecord } from './model.ts';
-import { startFault, subscriptionFault } from './subscription-check.ts';
 
 type Of<T extends MetaCommand['type']> = Extract<MetaCommand, { readonly type: T }>;
 type Refused = Extract<MetaResult, { readonly type: 'refused' }>;

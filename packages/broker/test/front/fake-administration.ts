@@ -58,6 +58,8 @@ export class FakeAdministration implements PartitionAdministration {
   refusal: RefusalError | null = null;
   readonly acts: { readonly group: string; readonly action: GroupAction }[] = [];
   parkedGroups: ParkedGroupStatus[] = [];
+  /** Resolved between a page's beginning and its end: left out of it, as a partition does. */
+  readonly resolvedMeanwhile = new Set<string>();
   lagStatus: PartitionLagStatus = {
     unsettled: 7,
     floor: 3,
@@ -100,7 +102,8 @@ export class FakeAdministration implements PartitionAdministration {
   }
   async parked(_subscription: SubscriptionId, after: string | null) {
     const from = after === null ? 0 : this.parkedGroups.findIndex(({ group }) => group === after) + 1;
-    return this.#answer(this.parkedGroups.slice(from, from + 1_000));
+    const page = this.parkedGroups.slice(from, from + 1_000);
+    return this.#answer(page.filter(({ group }) => !this.resolvedMeanwhile.has(group)));
   }
   async act(_subscription: SubscriptionId, group: string, action: GroupAction) {
     const answer = this.#answer({ settled: 1, waiting: 4 });

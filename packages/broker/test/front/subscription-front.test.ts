@@ -60,6 +60,7 @@ describe('administration of subscriptions', () => {
   it.each([
     [{ start: 1, startOffset: 5 }, 'INVALID_SUBSCRIPTION'],
     [{ start: 2, startTimeMs: 5 }, 'INVALID_SUBSCRIPTION'],
+    [{ start: 4 }, 'INVALID_SUBSCRIPTION'],
     [{ poisonPolicy: 1 }, 'INVALID_SUBSCRIPTION'],
     [{ poisonPolicy: 1, deadLetterTopic: 'nope' }, 'INVALID_SUBSCRIPTION'],
     [{ poisonPolicy: 1, deadLetterTopic: 'orders' }, 'INVALID_SUBSCRIPTION'],
@@ -116,6 +117,20 @@ describe('administration of subscriptions', () => {
     expect(cluster.subscriptions.calls).toMatchObject([{ type: 'reset', actor: ACTOR }]);
   });
 
+  it.each([
+    [{ start: 4 }, 'INVALID_SUBSCRIPTION'],
+    [{ start: 1, startOffset: 2 }, 'INVALID_SUBSCRIPTION'],
+    [{ why: 'w'.repeat(257) }, 'INVALID_REQUEST'],
+  ])('refuses reset %# as %s, in a dry run as well, and asks no partition', async (wrong, code) => {
+    const { cluster, subscriptions, partition, deadline } = setUp();
+    partition(0).refusal = NO_LEADER;
+    const request = { ...PLACE, start: 0, startOffset: 0, startTimeMs: 0, ...ACTOR, ...wrong };
+    for (const dryRun of [true, false]) {
+      expect(await refusal(subscriptions.reset({ ...request, dryRun }, deadline))).toBe(code);
+    }
+    expect(cluster.subscriptions.calls).toEqual([]);
+  });
+
   it('pauses and deletes the whole, and lists who did what, newest first', async () => {
     const { cluster, subscriptions, deadline } = setUp();
     await subscriptions.pause({ ...PLACE, group: '', ...ACTOR }, true, deadline);
@@ -153,18 +168,45 @@ describe('administration of groups', () => {
     expect(await refusal(groups.explain({ ...PLACE, group }, deadline))).toBe(code);
   });
 
+  it('keeps nothing with an action that is longer than said', async () => {
+    const { groups, partition, deadline } = setUp();
+    const long = { ...PLACE, group: 'a', ...ACTOR, who: 'ü'.repeat(129) };
+    expect(await refusal(groups.pause(long, true, deadline))).toBe('INVALID_REQUEST');
+    expect(await refusal(groups.rewind({ ...long, sequence: 3 }, deadline))).toBe('INVALID_REQUEST');
+    expect(await refusal(groups.resolve({ ...RESOLVE, resolution: 1, why: 'w'.repeat(257) }, deadline))).toBe(
+      'INVALID_REQUEST',
+    );
+    expect(partition(1).acts).toEqual([]);
+    await groups.pause({ ...long, who: 'ü'.repeat(128) }, true, deadline);
+    expect(partition(1).acts).toHaveLength(1);
+  });
+
+  const parked = (group: string) => ({
+    group,
+    life: 1,
+    headSequence: 2,
+    headOffset: 7,
+    waiting: 3,
+    failures: 5,
+    reason: 'bad',
+    since: 9,
+  });
+
+  it('goes on behind a page that is short because a group was resolved meanwhile', async () => {
+    const { groups, partition, cluster } = setUp();
+    partition(0).parkedGroups = Array.from({ length: 1_500 }, (_, number) => parked(`g${number}`));
+    partition(0).resolvedMeanwhile.add('g3');
+    const names: string[] = [];
+    const { signal } = new AbortController();
+    for await (const page of groups.parked(PLACE, signal, () => cluster.deadline())) {
+      names.push(...page.groups.map(({ group }) => group));
+    }
+    expect(names).toHaveLength(1_499);
+    expect(names.at(-1)).toBe('g1499');
+  });
+
   it('pages parked groups through all partitions', async () => {
     const { groups, partition, cluster } = setUp();
-    const parked = (group: string) => ({
-      group,
-      life: 1,
-      headSequence: 2,
-      headOffset: 7,
-      waiting: 3,
-      failures: 5,
-      reason: 'bad',
-      since: 9,
-    });
     partition(0).parkedGroups = Array.from({ length: 1_500 }, (_, number) => parked(`g${number}`));
     partition(1).parkedGroups = [parked('last')];
     const pages: ListParkedGroupsResponse[] = [];
@@ -215,5 +257,14 @@ describe('administration of groups', () => {
     expect(await refusal(groups.resolve(request, deadline))).toBe('GROUP_NOT_PARKED');
     partition(1).refusal = NO_LEADER;
     expect(await refusal(groups.resolve(request, deadline))).toBe('NO_LEADER');
+  });
+
+  it('resolves messages without group only where their head is the one that is named', async () => {
+    const { groups, partition, deadline } = setUp();
+    const request = { ...RESOLVE, group: '', resolution: 2, headSequence: 8 };
+    partition(0).refusal = new RefusalError('HEAD_CHANGED', 'the head is 5 now');
+    expect(await groups.resolve(request, deadline)).toEqual({ settledMessages: 1, waitingMessages: 4 });
+    partition(1).refusal = new RefusalError('GROUP_NOT_PARKED', 'not parked');
+    expect(await refusal(groups.resolve(request, deadline))).toBe('HEAD_CHANGED');
   });
 });

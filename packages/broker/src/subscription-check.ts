@@ -5,7 +5,7 @@ import {
   SUBSCRIPTION_START_OFFSET,
   SUBSCRIPTION_START_TIME,
 } from '@seriatim/protocol';
-import type { Actor, StartPosition, SubscriptionSettings } from '../subscription-contracts.ts';
+import type { Actor, StartPosition, SubscriptionSettings } from './subscription-contracts.ts';
 
 /** Characters of a subscription's name. */
 export const SUBSCRIPTION_NAME: RegExp = /^[A-Za-z0-9._-]{1,128}$/;
