@@ -70,7 +70,7 @@ export async function parkedGroups(
   await withSubscriptions(options, async (admin) => {
     if (!options.json)
       await write(terminal.stdout, 'partition\thead\twaiting\tfailures\tsince\tgroup\treason\n');
-    for await (const one of admin.parkedGroups(topic, subscription)) {
+    for await (const one of admin.parkedGroups(topic, subscription, callOf(options))) {
       if (options.json) await writeJson(terminal, one);
       else {
         const { partition, headSequence, waiting, failures, sinceMs, group, reason } = one;

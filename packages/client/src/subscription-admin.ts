@@ -73,8 +73,8 @@ const ACTIONS_DEFAULT = 100;
 const RESOLUTIONS = ['retry', 'skip', 'replace', 'discard'] as const;
 
 /**
- * Makes subscriptions, looks at them and changes them. Calls retry until their deadline and throw a {@link SeriatimError}; {@link reset} and
- * {@link resolveGroup} are not repeated when the outcome of an attempt is not known. Each call may throw UNKNOWN_TOPIC and UNKNOWN_SUBSCRIPTION.
+ * Makes subscriptions, looks at them and changes them. Calls retry until their deadline and throw a {@link SeriatimError}; {@link reset},
+ * {@link rewindGroup} and {@link resolveGroup} are not repeated when the outcome of an attempt is not known. Each call may throw UNKNOWN_TOPIC and UNKNOWN_SUBSCRIPTION.
  */
 export class SubscriptionAdmin {
   readonly #cluster: Cluster;
@@ -176,7 +176,7 @@ export class SubscriptionAdmin {
   ): Promise<number> {
     const { who = '', why = '' } = options;
     const request = { topic, name, group, sequence, who, why };
-    return (await this.#call('RewindGroup', request, options)).repeatedMessages;
+    return (await this.#once('RewindGroup', request, options)).repeatedMessages;
   }
 
   /** What one group does, why, and what happens next. UNKNOWN_GROUP. */
@@ -190,9 +190,16 @@ export class SubscriptionAdmin {
     return { ...answer, state: stateName(answer.state) };
   }
 
-  /** Parked groups one after the other, as the broker pages them. A break is not repaired: the list is a picture. */
-  async *parkedGroups(topic: string, name: string): AsyncGenerator<ParkedGroup, void, void> {
-    const stream = await this.#cluster.retrying('ListParkedGroups', {}, async ({ connection }) => {
+  /**
+   * Parked groups one after the other, as the broker pages them. A break is not repaired: the list is a picture. `timeoutMilliseconds` is for
+   * its beginning.
+   */
+  async *parkedGroups(
+    topic: string,
+    name: string,
+    options: Pick<CallOptions, 'timeoutMilliseconds'> = {},
+  ): AsyncGenerator<ParkedGroup, void, void> {
+    const stream = await this.#cluster.retrying('ListParkedGroups', options, async ({ connection }) => {
       const groups = connection.listParkedGroups({ topic, name });
       return { groups, first: await groups.next() };
     });
