@@ -26,11 +26,12 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     return code;
   } catch (error) {
     if (error instanceof BrokenPipe) return code;
-    if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
+    // Before its base class, whose errors commander has shown already: one that a command or the environment gave was shown to nobody.
     if (error instanceof InvalidArgumentError || error instanceof UsageError) {
       note(terminal, `error: ${error.message}`);
       return WRONG_USAGE;
     }
+    if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
     if (error instanceof SeriatimError)
       note(terminal, `error: ${error.code} (${error.outcome}): ${error.message}`);
     else note(terminal, `error: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os';
 import {
   type NewSubscription,
   type Subscription,
@@ -44,9 +45,21 @@ export function actorOf(
 ): { readonly timeoutMilliseconds: number; readonly who: string; readonly why: string } {
   return {
     ...callOf(options),
-    who: terminal.env['USER'] ?? terminal.env['LOGNAME'] ?? '',
+    who: userName(terminal.env),
     why: options.why ?? '',
   };
+}
+
+/** As the environment has it, else as the system does: services and containers often run without the former. */
+function userName(env: Terminal['env']): string {
+  const given = env['USER'] || env['LOGNAME'];
+  if (given !== undefined && given !== '') return given;
+  try {
+    return userInfo().username;
+  } catch {
+    // A user id without an entry: nobody to name.
+    return '';
+  }
 }
 
 /** `subscription create` */
