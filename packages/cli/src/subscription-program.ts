@@ -18,6 +18,8 @@ import { duration, wholeNumber } from './usage.ts';
 type Leaf = (parent: Command, usage: string, description: string) => Command;
 
 const PLACES = 'earliest, latest, an offset, or a time such as 2026-01-31T12:00:00Z';
+/** A time of ISO 8601: a day in UTC, or with a time of day, in the zone of this machine when it names none. */
+const ISO_TIME = /^(\d{4}-\d\d-\d\d)(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?$/;
 const WHY = ['--why <text>', 'kept with the action, beside the user name'] as const;
 
 /** Adds them to the program. */
@@ -136,7 +138,14 @@ function addGroups(root: Command, leaf: Leaf, terminal: Terminal): void {
 export function startOf(text: string): SubscriptionStart {
   if (text === 'earliest' || text === 'latest') return text;
   if (/^\d{1,16}$/.test(text)) return { offset: wholeNumber(0)(text) };
-  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  const day = ISO_TIME.exec(text)?.[1];
+  const time = day !== undefined && isDay(day) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(time) || time < 0) throw new InvalidArgumentError(`${text} is not ${PLACES}.`);
   return { time };
+}
+
+/** Date.parse takes the 30th of February for the 2nd of March, which a reset would then begin at. */
+function isDay(day: string): boolean {
+  const midnight = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }

@@ -130,7 +130,7 @@ export class SubscriptionAdmin {
   }
 
   /** Moves the whole subscription, forgetting cursors, failures, parked and paused groups. With `dryRun` it only says what would be. */
-  reset(
+  async reset(
     topic: string,
     name: string,
     start: SubscriptionStart,
