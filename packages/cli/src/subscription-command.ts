@@ -207,7 +207,17 @@ export async function say(
 async function writeSubscriptions(terminal: Terminal, subscriptions: readonly Subscription[]): Promise<void> {
   await writeTable(
     terminal,
-    ['topic', 'subscription', 'generation', 'from', 'hold', 'after failures', 'state'],
+    [
+      'topic',
+      'subscription',
+      'generation',
+      'from',
+      'hold',
+      'after failures',
+      'back-off',
+      'keeps unread',
+      'state',
+    ],
     subscriptions.map((one) => [
       one.topic,
       one.name,
@@ -215,6 +225,8 @@ async function writeSubscriptions(terminal: Terminal, subscriptions: readonly Su
       startText(one.start),
       `${one.holdMilliseconds} ms`,
       `${one.maxDeliveries}: ${one.poisonPolicy}${one.deadLetterTopic === '' ? '' : ` to ${one.deadLetterTopic}`}`,
+      `${one.backoffMilliseconds}…${one.backoffMaxMilliseconds} ms`,
+      one.retainUnread ? 'yes' : 'no',
       one.ready ? (one.paused ? 'paused' : 'ready') : 'being changed',
     ]),
   );

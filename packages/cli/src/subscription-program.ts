@@ -82,7 +82,7 @@ function addDefinitions(subscription: Command, leaf: Leaf, terminal: Terminal): 
     deleteSubscription(terminal, topic, name, options),
   );
   leaf(subscription, 'actions <topic> <name>', 'Who did what to it and its groups, newest first.')
-    .option('--group <group>', 'only to this group')
+    .option('--group <group>', 'only to this group', groupName)
     .option('--limit <n>', 'so many', wholeNumber(1, 1000), 100)
     .action((topic, name, options) => subscriptionActions(terminal, topic, name, options));
 }
@@ -103,7 +103,7 @@ function addPositions(subscription: Command, leaf: Leaf, terminal: Terminal): vo
     ['resume', false, 'End a pause.'],
   ] as const) {
     leaf(subscription, `${command} <topic> <name>`, text)
-      .option('--group <group>', 'only this group')
+      .option('--group <group>', 'only this group', groupName)
       .option(...WHY)
       .action((topic, name, options) => pauseSubscription(terminal, { topic, name, paused }, options));
   }
@@ -132,6 +132,12 @@ function addGroups(root: Command, leaf: Leaf, terminal: Terminal): void {
     .action((topic, subscription, group, options) =>
       resolveGroup(terminal, { topic, subscription, group }, options),
     );
+}
+
+/** A group that is named: an empty one, as of a variable that is not set, must not stand for all of them. */
+export function groupName(text: string): string {
+  if (text !== '') return text;
+  throw new InvalidArgumentError('the group is empty; leave --group out to mean all.');
 }
 
 /** A place as people write it, for commander. */

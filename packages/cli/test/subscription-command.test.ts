@@ -147,7 +147,7 @@ describe('seriatim subscription', () => {
 
   it('lists those of a topic or all', async () => {
     const { out } = await seriatim('subscription', 'list');
-    expect(out).toMatch(/│ t +│ s +│ 1 +│ earliest +│ 30000 ms +│ 5: park +│ ready /);
+    expect(out).toMatch(/│ t +│ s +│ 1 +│ earliest +│ 30000 ms +│ 5: park +│ 100…30000 ms +│ no +│ ready /);
     expect(out).toMatch(/│ second +│ 1 +│ offset 9 .*│ paused /);
     const { json } = await seriatim('subscription', 'list', 't', '--json');
     expect(json).toMatchObject([

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { startOf } from '../src/subscription-program.ts';
+import { groupName, startOf } from '../src/subscription-program.ts';
 
 test.each([
   ['earliest', 'earliest'],
@@ -29,4 +29,9 @@ test.each([
   '2026-01-31T25:00:00Z',
 ])('%j is not a place', (text) => {
   expect(() => startOf(text)).toThrow(/earliest, latest, an offset, or a time/);
+});
+
+test('an empty group, as of a variable that is not set, does not stand for all', () => {
+  expect(groupName('a')).toBe('a');
+  expect(() => groupName('')).toThrow(/leave --group out to mean all/);
 });

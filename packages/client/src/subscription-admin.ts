@@ -149,7 +149,8 @@ export class SubscriptionAdmin {
     name: string,
     options: ActorOptions & { readonly group?: string | undefined } = {},
   ): Promise<void> {
-    const { group = '', who = '', why = '' } = options;
+    const { who = '', why = '' } = options;
+    const group = groupOrAll(options.group);
     await this.#call('PauseSubscription', { topic, name, group, who, why }, options);
   }
 
@@ -159,7 +160,8 @@ export class SubscriptionAdmin {
     name: string,
     options: ActorOptions & { readonly group?: string | undefined } = {},
   ): Promise<void> {
-    const { group = '', who = '', why = '' } = options;
+    const { who = '', why = '' } = options;
+    const group = groupOrAll(options.group);
     await this.#call('ResumeSubscription', { topic, name, group, who, why }, options);
   }
 
@@ -284,6 +286,15 @@ export class SubscriptionAdmin {
       },
     );
   }
+}
+
+/** On the wire the empty name stands for all groups: whoever names one must not mean them all by mistake. */
+function groupOrAll(group: string | undefined): string {
+  if (group !== '') return group ?? '';
+  throw new SeriatimError(
+    'INVALID_ARGUMENT',
+    'group: it is empty; leave it out to mean the whole subscription',
+  );
 }
 
 function replacementOf(group: string, resolution: GroupResolution): ResolveGroupRequest['replacement'] {

@@ -142,6 +142,14 @@ describe('SubscriptionAdmin', () => {
     expect(paused.asked.at(-1)?.request).toEqual({ topic: 't', name: 's', group: 'g', who: '', why: 'look' });
   });
 
+  it('does not pause everything when a group is named that is empty', async () => {
+    const { clock, asked, admin } = setUp({ PauseSubscription: () => ({}), ResumeSubscription: () => ({}) });
+    for (const work of [admin.pause('t', 's', { group: '' }), admin.resume('t', 's', { group: '' })]) {
+      expect(await failure(clock.until(work))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    }
+    expect(asked).toEqual([]);
+  });
+
   it('takes a subscription for deleted when the answer was lost and it is gone', async () => {
     const gone = new RefusalError('UNKNOWN_SUBSCRIPTION', 'gone');
     const answers = [LOST, gone];

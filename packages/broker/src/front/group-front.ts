@@ -139,6 +139,12 @@ export class GroupFront {
    * have it. Refused when there is none such, or a partition could not be asked.
    */
   async #actWithoutGroup(request: Named, action: GroupAction, deadline: number): Promise<GroupActionResult> {
+    if ((action.type === 'replace' || action.type === 'discard') && action.headSequence === 0) {
+      throw new RefusalError(
+        'INVALID_REQUEST',
+        `messages without group are a group in each partition: to ${action.type} one of them, say which head_sequence is meant`,
+      );
+    }
     const { topic, subscription } = this.#subscription(request);
     const sum = { settled: 0, waiting: 0, done: 0 };
     let refusal: unknown = null;

@@ -248,6 +248,17 @@ describe('administration of groups', () => {
     expect(await refusal(groups.resolve({ ...RESOLVE, ...wrong }, deadline))).toBe(code);
   });
 
+  it('refuses to discard or replace messages without group unless their head is said', async () => {
+    const { groups, partition, deadline } = setUp();
+    const request = { ...RESOLVE, group: '' };
+    expect(await refusal(groups.resolve({ ...request, resolution: 4 }, deadline))).toBe('INVALID_REQUEST');
+    const replace = { ...request, resolution: 3, replacement: MESSAGE };
+    expect(await refusal(groups.resolve(replace, deadline))).toBe('INVALID_REQUEST');
+    expect(partition(0).acts).toEqual([]);
+    await groups.resolve({ ...request, resolution: 4, headSequence: 5 }, deadline);
+    expect(partition(0).acts).toHaveLength(1);
+  });
+
   it('resolves messages without group in each partition where they are parked', async () => {
     const { groups, partition, deadline } = setUp();
     partition(0).refusal = new RefusalError('GROUP_NOT_PARKED', 'not parked');
