@@ -109,4 +109,8 @@ export const modelMutants: readonly { readonly name: string; readonly edits: rea
       },
     ],
   },
+  {
+    name: 'a cursor that says nothing is believed by the next leader',
+    edits: [{ file: `${DESK}/working-progress.ts`, find: 'this.rows.sweep(applied.floor);', replace: '' }],
+  },
 ];

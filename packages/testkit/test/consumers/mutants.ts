@@ -80,10 +80,6 @@ export const consumerMutants: readonly { readonly name: string; readonly edits: 
     ],
   },
   {
-    name: 'a cursor that says nothing is believed by the next leader',
-    edits: [{ file: `${DESK}/working-progress.ts`, find: 'this.rows.sweep(applied.floor);', replace: '' }],
-  },
-  {
     name: 'a run that was read in part is counted from its first message',
     edits: [{ file: `${DESK}/group-intake.ts`, find: 'run.sequence += messages;', replace: '' }],
   },
