@@ -110,6 +110,8 @@ export class GroupDesk {
     const { clock } = this.options;
     group.holder = holder;
     group.awaited = null;
+    // It may still be in the queue of ready groups, where it counts no more.
+    group.queued = false;
     group.counter = this.options.nextCounter();
     group.lastSequence = group.settled;
     group.since = clock.wallTime();
