@@ -5,6 +5,8 @@ const EVENTS_PER_TRIP = 256;
 
 /** More events than this without time going on: something runs in circles. */
 const EVENTS_PER_INSTANT_MAX = 100_000;
+/** The least that a wait takes, milliseconds. */
+const LEAST = 0.001;
 
 /** What owns events: a process that can be stopped for a while or for good. */
 export interface EventOwner {
@@ -69,7 +71,9 @@ export class Scheduler {
 
   /** Runs `run` in `milliseconds`; the returned function cancels. */
   after(milliseconds: number, kind: EventKind, owner: EventOwner | null, run: () => void): () => void {
-    const event = this.#event(this.#now + Math.max(0, milliseconds), kind, owner, run);
+    const at = this.#now + Math.max(0, milliseconds);
+    // What is left until a deadline may be too little to be added: time must pass all the same, or whoever waits for it waits in circles.
+    const event = this.#event(milliseconds > 0 && at === this.#now ? at + LEAST : at, kind, owner, run);
     this.#push(event);
     return () => {
       event.cancelled = true;
