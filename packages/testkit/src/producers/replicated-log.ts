@@ -211,6 +211,8 @@ export class LogReplica implements Shard {
   applyTo(index: number): void {
     if (index <= this.applied || this.#log.replicas.get(this.replica) !== this) return;
     const entries = this.#log.entries.slice(this.applied, index);
+    // Nobody gets an entry of a later term without hearing of that term first.
+    if (this.#leads && entries.some(({ term }) => term > this.#term)) this.follow();
     this.machine.apply(entries);
     this.applied = index;
     const own = entries.some(({ type, term }) => type === 'noop' && term === this.#term);
