@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import type { Setup } from '../setup.ts';
+import { type Delivered, FakeConsumer } from './fake-consumer.ts';
+import { consumer, pass, produce, progress, subscribed, turn } from './subscribed.ts';
+
+/** Longer than a holder is waited for. */
+const GONE_MILLISECONDS = 2_100;
+
+const at = (messages: readonly Delivered[], place: number): Delivered => {
+  const message = messages[place];
+  if (message === undefined) throw new Error(`there is no message ${place}`);
+  return message;
+};
+
+const standing = (setup: Setup) => setup.partition.state.subscriptions.get(1);
+
+/** The next term begins; who is waited for is not there yet. */
+async function nextLeader(setup: Setup): Promise<void> {
+  setup.shard.lose();
+  await turn(setup);
+  setup.shard.leadConfirmed();
+  await turn(setup);
+}
+
+describe('a settlement', () => {
+  it('is refused from a consumer that does not hold the group, whatever token it names', async () => {
+    const setup = await subscribed();
+    const holder = await consumer(setup, 'one');
+    await produce(setup, 'a1 a2');
+    const other = await consumer(setup, 'two');
+    const acked = other.ack(at(holder.all, 0));
+    const failed = other.nack(at(holder.all, 0));
+    await progress(setup);
+    expect([other.refused.get(acked), other.refused.get(failed)]).toEqual(['HOLD_LOST', 'HOLD_LOST']);
+    expect(standing(setup)).toMatchObject({ floor: 0, done: 0 });
+    holder.ackAll();
+    await progress(setup);
+    expect([...holder.refused]).toEqual([]);
+    expect(standing(setup)).toMatchObject({ floor: 2, done: 2 });
+  });
+
+  it('is refused for what was not delivered yet', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one', 1);
+    await produce(setup, 'a1 a2');
+    expect(one.contents()).toEqual(['a:1']);
+    const row = one.ack({ ...at(one.all, 0), sequence: 2 });
+    await progress(setup);
+    expect(one.refused.get(row)).toBe('SETTLEMENT_OUT_OF_ORDER');
+    expect(standing(setup)).toMatchObject({ floor: 0, done: 0 });
+  });
+
+  it('that fails another message than the first unsettled one is refused: nothing passes the first', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 a2 a3');
+    const row = one.nack(at(one.all, 1));
+    await progress(setup);
+    expect(one.refused.get(row)).toBe('SETTLEMENT_OUT_OF_ORDER');
+    expect(standing(setup)).toMatchObject({ floor: 0, done: 0 });
+    one.ack(at(one.all, 2));
+    await progress(setup);
+    expect(one.contents()).toEqual(['a:1', 'a:2', 'a:3']);
+    expect(standing(setup)).toMatchObject({ floor: 3, done: 3 });
+  });
+
+  it('that fails a message has its group wait so long, also at the next leader', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 a2');
+    one.nack(at(one.all, 0), 1_000);
+    await pass(setup, 400);
+    expect(one.contents()).toEqual(['a:1', 'a:2']);
+    await nextLeader(setup);
+    void one.attach(setup.partition);
+    await pass(setup, 400);
+    expect(one.contents()).toEqual(['a:1', 'a:2']);
+    await pass(setup, 300);
+    expect(one.contents()).toEqual(['a:1', 'a:2', 'a:1', 'a:2']);
+  });
+});
+
+/** Both were given group `a`: one at the first leader, two at the second, which one did not come back to. A third leads now. */
+async function twiceGiven(beforeThird: (two: FakeConsumer) => void = () => {}) {
+  const setup = await subscribed();
+  const one = await consumer(setup, 'one');
+  await produce(setup, 'a1 a2');
+  const holds = { one: one.holds(), two: one.holds() };
+  await nextLeader(setup);
+  const two = new FakeConsumer('two');
+  void two.attach(setup.partition);
+  // It takes nothing, and the third leader waits for it.
+  await consumer(setup, 'three', 0);
+  await pass(setup, GONE_MILLISECONDS);
+  expect(two.contents()).toEqual(['a:1', 'a:2']);
+  holds.two = two.holds();
+  beforeThird(two);
+  await progress(setup);
+  await nextLeader(setup);
+  return { setup, one, two, holds };
+}
+
+const kinds = ({ events }: FakeConsumer): string[] =>
+  events.map(({ type }) => type).filter((type) => type !== 'leadership-ended');
+
+describe('of two consumers that a group was given to by leaders that are gone', () => {
+  it('the one with the higher token takes it from the other, that came first', async () => {
+    const { setup, one, two, holds } = await twiceGiven();
+    void one.attach(setup.partition, 1, holds.one);
+    await turn(setup);
+    expect(kinds(one)).toEqual(['held']);
+    void two.attach(setup.partition, 1, holds.two);
+    await turn(setup);
+    expect(kinds(two)).toEqual(['held']);
+    expect(one.lost()).toEqual(['HOLD_TAKEN']);
+  });
+
+  it('the one with the lower token does not get what the other has again', async () => {
+    const { setup, one, two, holds } = await twiceGiven();
+    void two.attach(setup.partition, 1, holds.two);
+    void one.attach(setup.partition, 1, holds.one);
+    await turn(setup);
+    expect(kinds(two)).toEqual(['held']);
+    expect(one.lost()).toEqual(['HOLD_TAKEN']);
+    const held = two.events.find(({ type }) => type === 'held');
+    if (held?.type !== 'held') throw new Error('it holds nothing');
+    two.ack({ ...at(two.all, 1), epoch: held.tokenEpoch, counter: held.tokenCounter });
+    await progress(setup);
+    expect([...two.refused]).toEqual([]);
+    expect(standing(setup)).toMatchObject({ floor: 2, done: 2 });
+  });
+
+  it('none gets it again when it is parked since', async () => {
+    const { setup, one, holds } = await twiceGiven((two) => void two.reject(at(two.all, 0)));
+    void one.attach(setup.partition, 1, holds.one);
+    await turn(setup);
+    expect(one.lost()).toEqual(['GROUP_PARKED']);
+    await pass(setup, GONE_MILLISECONDS);
+    expect(one.contents()).toEqual(['a:1', 'a:2']);
+  });
+});
