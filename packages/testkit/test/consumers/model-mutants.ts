@@ -69,6 +69,16 @@ export const modelMutants: readonly { readonly name: string; readonly edits: rea
     edits: [{ file: `${DESK}/subscription-desk.ts`, find: ' && !this.#scan.canReadGroups', replace: '' }],
   },
   {
+    name: 'a read that was overtaken is taken all the same',
+    edits: [
+      {
+        file: `${DESK}/record-scan.ts`,
+        find: 'if (group.readTurn !== readTurn) {',
+        replace: 'if (group.readTurn < 0 * readTurn) {',
+      },
+    ],
+  },
+  {
     name: 'the floor stays behind a slow holder',
     edits: [
       {

@@ -80,6 +80,16 @@ export const consumerMutants: readonly { readonly name: string; readonly edits: 
     ],
   },
   {
+    name: 'what did not reach a holder before its stream broke is not given to it again',
+    edits: [
+      {
+        file: `${DESK}/come-back.ts`,
+        find: 'this.#deliverAgain(group, lastSequence);\n    desk.giveHold',
+        replace: 'desk.giveHold',
+      },
+    ],
+  },
+  {
     name: 'a run that was read in part is counted from its first message',
     edits: [{ file: `${DESK}/group-intake.ts`, find: 'run.sequence += messages;', replace: '' }],
   },
