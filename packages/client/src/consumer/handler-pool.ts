@@ -102,13 +102,13 @@ export class HandlerPool {
         fail(taken, error);
         continue;
       }
-      if (!(result instanceof Promise)) {
+      if (!isPromise(result)) {
         taken.ack();
         continue;
       }
       hold.running = true;
       const rest = left - 1;
-      result.then(
+      Promise.resolve(result).then(
         () => {
           taken.ack();
           this.#settled(lane, hold, rest);
@@ -151,6 +151,11 @@ function next(lane: Lane): { readonly message: ConsumedMessage; readonly hold: H
     }
     if (message !== null) return { message, hold: run.hold };
   }
+}
+
+/** Also one of a library, or of another realm: what it stands for is not done before it says so. */
+function isPromise(result: void | Promise<void>): result is Promise<void> {
+  return typeof (result as Promise<void> | null | undefined)?.then === 'function';
 }
 
 function fail(message: ConsumedMessage, error: unknown): void {

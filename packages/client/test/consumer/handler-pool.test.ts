@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import { SETTLEMENT_KIND_EXTEND, SETTLEMENT_KIND_NACK } from '@seriatim/protocol';
 import { describe, expect, it } from 'vitest';
 import type { ConsumedMessage } from '../../src/consumer/consumed-message.ts';
@@ -42,6 +43,26 @@ describe('Consumer.run', () => {
     });
     await clock.until(end);
     for (let group = 0; group < 5; group++) expect(subscriptions.settled(0, `g${group}`)).toBe(100);
+  });
+
+  it('waits for the promise of another realm or of a library too', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    publish(2, 1);
+    const member = consumer();
+    const seen: number[] = [];
+    const Foreign = runInNewContext('Promise') as typeof Promise<void>;
+    const end = member.run(({ sequence }) => {
+      seen.push(sequence);
+      return new Foreign((resolve) => void clock.schedule(50, resolve));
+    });
+    await clock.pass(40);
+    expect(seen).toEqual([1]);
+    expect(subscriptions.settled(0, 'g0')).toBe(0);
+    await clock.pass(200);
+    expect(seen).toEqual([1, 2]);
+    expect(subscriptions.settled(0, 'g0')).toBe(2);
+    await clock.until(member.close());
+    await clock.until(end);
   });
 
   it('fails a message that throws, with the back-off of the subscription, and goes on with it', async () => {
