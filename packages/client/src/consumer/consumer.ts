@@ -148,8 +148,8 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
   }
 
   /**
-   * Takes no more, waits for handlers under way, settles and leaves: then every group it held is free at once. With what is not done after the time
-   * limit (10 s) its groups are free after 2 s. A loop's last message is not waited for: leave the loop first, by {@link stop}. May be called again.
+   * Takes no more, waits for handlers under way and for the answers to what was settled, as {@link flush} does, and leaves: then every group it held
+   * is free at once. With what is not done after the time limit (10 s) its groups are free after 2 s. A loop's last message is not waited for: leave the loop first, by {@link stop}. May be called again.
    */
   close(options: { readonly timeoutMilliseconds?: number | undefined } = {}): Promise<void> {
     this.#closing ??= this.#close(options.timeoutMilliseconds ?? DEFAULT_CLOSE_MILLISECONDS);
@@ -168,7 +168,9 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
       cancel = this.#cluster.clock.schedule(timeoutMilliseconds, resolve);
     });
     const handled = this.#pool?.finished ?? Promise.resolve();
-    await Promise.race([handled.then(() => this.#streams.leave()), late]);
+    // A stream that is left sends nothing again, and no other is opened: what was settled is answered before.
+    const left = handled.then(() => this.flush()).then(() => this.#streams.leave());
+    await Promise.race([left, late]);
     cancel();
     this.#shut('the consumer was closed');
   }
