@@ -190,12 +190,13 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
     this.#streams.start();
   }
 
-  /** Nothing is held any more. */
+  /** Nothing is held any more. What was acknowledged and has no answer is told as lost, since {@link flush} may wait for it. */
   #shut(reason: string): void {
     this.#intake.close();
     this.#keeper.stop();
     this.#streams.cancel();
     for (const hold of [...this.#book.all(), ...this.#book.failing]) {
+      if (hold.ackTo > hold.ackedTo) this.#lost(hold, 'HOLD_LOST');
       hold.end(reason);
       this.#book.release(hold);
     }
