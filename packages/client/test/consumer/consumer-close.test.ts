@@ -35,15 +35,19 @@ describe('Consumer.close', () => {
     expect([0, 1].map((group) => subscriptions.settled(0, `g${group}`))).toEqual([2, 2]);
   });
 
-  it('ends by its deadline where nobody answers any more', async () => {
+  it('ends by its deadline where nobody answers any more, and tells what is not known to be settled before a flush ends', async () => {
     const { clock, subscriptions, consumer, publish } = setUp(1);
     publish(1, 1);
     subscriptions.answerMilliseconds = 'never';
     const member = consumer();
-    const [message] = await clock.until(take(member, 1, (one) => one.ack()));
+    const lost: string[] = [];
+    member.events.on('holdLost', ({ group, code }) => lost.push(`${group} ${code}`));
+    await clock.until(take(member, 1, (message) => message.ack()));
+    const told = member.flush().then(() => lost.length);
     const from = clock.now();
     await clock.until(member.close({ timeoutMilliseconds: 700 }));
     expect(clock.now() - from).toBe(700);
-    expect(message?.settled).toBe(true);
+    expect(await told).toBe(1);
+    expect(lost).toEqual(['g0 HOLD_LOST']);
   });
 });
