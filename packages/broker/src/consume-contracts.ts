@@ -111,6 +111,11 @@ export interface ResumedHold {
   readonly tokenCounter: number;
   /** Last sequence that the consumer has. */
   readonly lastSequence: number;
+  /** Offset and attempt of the first message that it has and has not acknowledged; -1 and 0: none. */
+  readonly headOffset: number;
+  readonly headAttempt: number;
+  /** Last sequence whose acknowledgement it was answered; 0: none. */
+  readonly settledSequence: number;
 }
 
 /** What became of the rows that were not answered when a consumer left. */

@@ -33,6 +33,9 @@ export interface ConsumeOpen {
   readonly resumeTokenEpochs: readonly number[];
   readonly resumeTokenCounters: readonly number[];
   readonly resumeSequences: readonly number[];
+  readonly resumeHeadOffsets: readonly number[];
+  readonly resumeHeadAttempts: readonly number[];
+  readonly resumeSettledSequences: readonly number[];
 }
 
 /** A ConsumeRequest; see the proto file. */
@@ -86,6 +89,9 @@ function encodeOpen(open: ConsumeOpen): Buffer {
   writer.packedField(8, open.resumeTokenEpochs);
   writer.packedField(9, open.resumeTokenCounters);
   writer.packedField(10, open.resumeSequences);
+  writer.packedField(11, open.resumeHeadOffsets);
+  writer.packedField(12, open.resumeHeadAttempts);
+  writer.packedField(13, open.resumeSettledSequences);
   return writer.take();
 }
 
@@ -145,23 +151,18 @@ export function decodeConsumeRequest(bytes: Buffer): ConsumeRequest {
 }
 
 function decodeOpen(reader: WireReader): ConsumeOpen {
-  const columns: number[][] = Array.from({ length: 5 }, () => []);
+  const columns: number[][] = Array.from({ length: 8 }, () => []);
   const texts = ['', '', '', ''];
   const resumeGroups: string[] = [];
   strictly('ConsumeOpen', reader, [1, 2, 3, 4], (field, tag) => {
     if (field >= 1 && field <= 4 && tag === lengthTag(field)) texts[field - 1] = strictString(reader);
     else if (tag === lengthTag(5)) resumeGroups.push(strictString(reader));
-    else if (field >= 6 && field <= 10) readColumn(reader, tag, columns[field - 6] as number[]);
+    else if (field >= 6 && field <= 13) readColumn(reader, tag, columns[field - 6] as number[]);
     else return false;
     return true;
   });
-  const [partitions, lives, epochs, counters, sequences] = columns as [
-    number[],
-    number[],
-    number[],
-    number[],
-    number[],
-  ];
+  const [partitions, lives, epochs, counters, sequences, headOffsets, headAttempts, settledSequences] =
+    columns as [number[], number[], number[], number[], number[], number[], number[], number[]];
   for (const column of columns) sameLength('resume', column.length, resumeGroups.length);
   const [topic, subscription, consumer, session] = texts as [string, string, string, string];
   return {
@@ -175,6 +176,9 @@ function decodeOpen(reader: WireReader): ConsumeOpen {
     resumeTokenEpochs: epochs,
     resumeTokenCounters: counters,
     resumeSequences: sequences,
+    resumeHeadOffsets: headOffsets,
+    resumeHeadAttempts: headAttempts,
+    resumeSettledSequences: settledSequences,
   };
 }
 

@@ -45,6 +45,9 @@ const hold = fc.record({
   epoch: natural,
   counter: natural,
   sequence: natural,
+  headOffset: natural,
+  headAttempt: small,
+  settled: natural,
 });
 const anyRequest: fc.Arbitrary<ConsumeRequest> = fc
   .record({
@@ -70,6 +73,9 @@ const anyRequest: fc.Arbitrary<ConsumeRequest> = fc
             resumeTokenEpochs: holds.map(({ epoch }) => epoch),
             resumeTokenCounters: holds.map(({ counter }) => counter),
             resumeSequences: holds.map(({ sequence }) => sequence),
+            resumeHeadOffsets: holds.map(({ headOffset }) => headOffset),
+            resumeHeadAttempts: holds.map(({ headAttempt }) => headAttempt),
+            resumeSettledSequences: holds.map(({ settled }) => settled),
           },
     creditMessages: messages,
     creditBytes: bytes,
@@ -142,10 +148,15 @@ describe('consume request codec', () => {
       resumeTokenEpochs: [1],
       resumeTokenCounters: [1],
       resumeSequences: [1],
+      resumeHeadOffsets: [1],
+      resumeHeadAttempts: [1],
+      resumeSettledSequences: [1],
     };
-    expect(refused({ open: { ...open, ...columns, resumeGroups: ['a'], resumePartitions: [] } })).toContain(
-      'resume_* columns',
-    );
+    const whole = { ...columns, resumeGroups: ['a'], resumePartitions: [1] };
+    expect(refused({ open: { ...open, ...whole } })).toBe('accepted');
+    for (const column of Object.keys(whole)) {
+      expect(refused({ open: { ...open, ...whole, [column]: [] } }), column).toContain('resume_* columns');
+    }
   });
 
   it('refuses numbers out of their range', () => {

@@ -194,6 +194,9 @@ export class ConsumeSession implements ConsumerStream {
         tokenEpoch: open.resumeTokenEpochs[at] as number,
         tokenCounter: open.resumeTokenCounters[at] as number,
         lastSequence: open.resumeSequences[at] as number,
+        headOffset: (open.resumeHeadOffsets[at] as number) - 1,
+        headAttempt: open.resumeHeadAttempts[at] as number,
+        settledSequence: open.resumeSettledSequences[at] as number,
       };
       const holds = this.#holds.get(partition);
       if (holds === undefined) this.#holds.set(partition, [hold]);

@@ -40,6 +40,9 @@ const OPEN = {
   resumeTokenEpochs: [] as number[],
   resumeTokenCounters: [] as number[],
   resumeSequences: [] as number[],
+  resumeHeadOffsets: [] as number[],
+  resumeHeadAttempts: [] as number[],
+  resumeSettledSequences: [] as number[],
 };
 
 /** A stream to node 1, which leads partitions 0 and 2 of three. */
@@ -187,9 +190,21 @@ describe("a consumer's stream", () => {
       resumeTokenEpochs: [3, 3],
       resumeTokenCounters: [7, 8],
       resumeSequences: [4, 5],
+      resumeHeadOffsets: [0, 10],
+      resumeHeadAttempts: [0, 2],
+      resumeSettledSequences: [3, 0],
     });
     expect(dispatch(0).attachment.resumed).toEqual([
-      { group: 'a', life: 1, tokenEpoch: 3, tokenCounter: 7, lastSequence: 4 },
+      {
+        group: 'a',
+        life: 1,
+        tokenEpoch: 3,
+        tokenCounter: 7,
+        lastSequence: 4,
+        headOffset: -1,
+        headAttempt: 0,
+        settledSequence: 3,
+      },
     ]);
     expect(events()).toContainEqual(
       expect.objectContaining({

@@ -59,6 +59,9 @@ const OPEN = request({
     resumeTokenEpochs: [],
     resumeTokenCounters: [],
     resumeSequences: [],
+    resumeHeadOffsets: [],
+    resumeHeadAttempts: [],
+    resumeSettledSequences: [],
   },
 });
 const ACK = {

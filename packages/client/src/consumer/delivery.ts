@@ -15,6 +15,8 @@ export class DeliveredRun {
   readonly sequence: number;
   readonly attempt: number;
   readonly timestamp: number;
+  /** What came after it with the same hold. */
+  next: DeliveredRun | null = null;
   readonly #account: CreditAccount;
   #next = 0;
   #released = false;

@@ -1,5 +1,6 @@
 /** One consumer's right to one group, and how far the application has settled it: a few numbers a group, nothing a message. */
 import { SeriatimError } from '../error.ts';
+import type { DeliveredRun } from './delivery.ts';
 
 /** The fencing token of a hold: of two, the later one has the higher epoch, or the same epoch and the higher counter. */
 export interface HoldToken {
@@ -51,6 +52,8 @@ export class Hold {
   ackTo: number;
   ackSent: number;
   ackedTo: number;
+  /** Last sequence whose acknowledgement a broker answered; 0: none. */
+  durableTo = 0;
   /** Its desk knows that there is something to send. */
   dirty = false;
   /** Its owner was told that it is lost. */
@@ -64,6 +67,9 @@ export class Hold {
   /** Monotonic milliseconds: its time began anew. */
   renewedAt = 0;
   holdMilliseconds = 0;
+  /** Runs that came, chained: from the one with the first message that is not acknowledged to the last. */
+  #firstRun: DeliveredRun | null = null;
+  #lastRun: DeliveredRun | null = null;
   #ended = false;
   #controller: AbortController | null = null;
   #reason = 'HOLD_LOST';
@@ -87,6 +93,14 @@ export class Hold {
     return this.#ended;
   }
 
+  /** Offset and attempt of the first message that came and is not acknowledged; null: there is none. */
+  get head(): { readonly offset: number; readonly attempt: number } | null {
+    const run = this.#headRun();
+    if (run === null) return null;
+    const step = Math.max(0, this.ackTo + 1 - run.sequence);
+    return { offset: run.offset + step, attempt: step === 0 ? run.attempt : 1 };
+  }
+
   /** The application is done with all that came. */
   get settled(): boolean {
     return this.ackTo >= this.last;
@@ -97,6 +111,15 @@ export class Hold {
     this.#controller ??= new AbortController();
     if (this.#ended && !this.#controller.signal.aborted) this.#abort(this.#controller);
     return this.#controller.signal;
+  }
+
+  /** A run came. */
+  came(run: DeliveredRun): void {
+    if (run.sequence > this.last + 1) this.#settledBefore(run.sequence);
+    this.last = run.lastSequence;
+    if (this.#headRun() === null) this.#firstRun = run;
+    else if (this.#lastRun !== null) this.#lastRun.next = run;
+    this.#lastRun = run;
   }
 
   /** Done up to `sequence`. False: it was lost, and this settles nothing. */
@@ -150,17 +173,6 @@ export class Hold {
     if (this.#watchers.length > 0) this.#wake((watcher) => watcher.sequence <= sequence);
   }
 
-  /**
-   * The next message that came is not the one behind the last: another consumer had settled those between, before this one came back with a hold
-   * that was long over.
-   */
-  settledBefore(sequence: number): void {
-    if (this.group === '') return;
-    this.ackTo = Math.max(this.ackTo, sequence - 1);
-    this.ackSent = Math.max(this.ackSent, sequence - 1);
-    this.answered(sequence - 1);
-  }
-
   /** Nothing of it will be answered any more. */
   over(): void {
     if (this.#watchers.length > 0) this.#wake(() => true);
@@ -169,6 +181,24 @@ export class Hold {
   /** Calls `done` when settlements up to `sequence` (Infinity: its failure) are answered, or never will be. */
   watch(sequence: number, done: () => void): void {
     this.#watchers.push({ sequence, done });
+  }
+
+  /**
+   * The next message that came is not the one behind the last: another consumer had settled those between, before this one came back with a hold
+   * of which it had settled everything.
+   */
+  #settledBefore(sequence: number): void {
+    if (this.group === '') return;
+    this.ackTo = Math.max(this.ackTo, sequence - 1);
+    this.ackSent = Math.max(this.ackSent, sequence - 1);
+    this.answered(sequence - 1);
+  }
+
+  #headRun(): DeliveredRun | null {
+    while (this.#firstRun !== null && this.#firstRun.lastSequence <= this.ackTo) {
+      this.#firstRun = this.#firstRun.next;
+    }
+    return this.#firstRun;
   }
 
   #wake(due: (watcher: Watcher) => boolean): void {

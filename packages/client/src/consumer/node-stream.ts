@@ -159,6 +159,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       if (hold.desk === this) this.#options.book.release(hold);
       return;
     }
+    hold.durableTo = Math.max(hold.durableTo, sequence);
     hold.answered(sequence);
     // The broker ends a hold of which everything is settled; what comes later of the group has a token of its own.
     if (hold.ackedTo >= hold.last && !hold.ended && hold.desk === this) this.#options.book.release(hold);
@@ -203,11 +204,11 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       }
       const length = runLengths[run] as number;
       if (row + length > messages) throw new RangeError(`run ${run} has fewer messages than ${length}`);
-      if (first > hold.last + 1) hold.settledBefore(first);
-      hold.last = first + length - 1;
       hold.renewedAt = now;
       hold.holdMilliseconds = holdMilliseconds;
-      runs.push(new DeliveredRun(hold, response, run, row, account));
+      const delivered = new DeliveredRun(hold, response, run, row, account);
+      hold.came(delivered);
+      runs.push(delivered);
       row += length;
     }
     if (row !== messages) throw new RangeError(`${messages} messages in runs of ${row}`);

@@ -43,6 +43,7 @@ export interface StreamNode {
 
 /** The first request's `open`, which names holds. */
 export function openOf(identity: ConsumerIdentity, named: readonly Hold[]): ConsumeOpen {
+  const heads = named.map(({ head }) => head);
   return {
     ...identity,
     resumeGroups: named.map(({ group }) => group),
@@ -51,5 +52,8 @@ export function openOf(identity: ConsumerIdentity, named: readonly Hold[]): Cons
     resumeTokenEpochs: named.map(({ tokenEpoch }) => tokenEpoch),
     resumeTokenCounters: named.map(({ tokenCounter }) => tokenCounter),
     resumeSequences: named.map(({ last }) => last),
+    resumeHeadOffsets: heads.map((head) => (head === null ? 0 : head.offset + 1)),
+    resumeHeadAttempts: heads.map((head) => head?.attempt ?? 0),
+    resumeSettledSequences: named.map(({ durableTo }) => durableTo),
   };
 }

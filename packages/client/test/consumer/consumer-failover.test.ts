@@ -30,6 +30,9 @@ describe('Consumer, after a broken stream', () => {
       resumeTokenEpochs: [token.epoch],
       resumeTokenCounters: [token.counter],
       resumeSequences: [4],
+      resumeHeadOffsets: [(third as ConsumedMessage).offset + 1],
+      resumeHeadAttempts: [1],
+      resumeSettledSequences: [0],
     });
     expect(signal.aborted).toBe(false);
     expect(third?.token.counter).toBeGreaterThan(token.counter);
@@ -50,6 +53,51 @@ describe('Consumer, after a broken stream', () => {
     const [next] = await clock.until(take(member, 1));
     expect(next?.sequence).toBe(5);
     await clock.until(member.close());
+  });
+
+  it('says of each hold how far it is: what is answered, and the first message that it has not acknowledged', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    publish(3, 1);
+    const member = consumer();
+    const [first, second, third] = (await clock.until(take(member, 3))) as ConsumedMessage[];
+    first?.ack();
+    await clock.until(member.flush());
+    subscriptions.publish(0, 'g0', 'more');
+    const [fourth] = (await clock.until(take(member, 1))) as ConsumedMessage[];
+    const named = async () => {
+      subscriptions.breakNode('n:1');
+      await clock.pass(300);
+      const open = subscriptions.opens.at(-1)?.open;
+      return [open?.resumeHeadOffsets, open?.resumeHeadAttempts, open?.resumeSettledSequences];
+    };
+    expect(await named()).toEqual([[(second as ConsumedMessage).offset + 1], [1], [1]]);
+    third?.ack();
+    await clock.until(member.flush());
+    expect(await named()).toEqual([[(fourth as ConsumedMessage).offset + 1], [1], [3]]);
+    subscriptions.answerMilliseconds = 'never';
+    fourth?.ack();
+    expect(await named()).toEqual([[0], [0], [3]]);
+    subscriptions.answerMilliseconds = 2;
+    await clock.until(member.close());
+  });
+
+  it('names the attempt of a message that failed before', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    publish(2, 1);
+    const member = consumer();
+    const [first] = (await clock.until(take(member, 2))) as ConsumedMessage[];
+    first?.nack({ delay: 0 });
+    const again = (await clock.until(take(member, 2))) as ConsumedMessage[];
+    expect(again.map(({ attempt }) => attempt)).toEqual([2, 1]);
+    subscriptions.breakNode('n:1');
+    await clock.pass(300);
+    expect(subscriptions.opens.at(-1)?.open).toMatchObject({ resumeHeadAttempts: [2] });
+    again[0]?.ack();
+    await clock.until(member.flush());
+    subscriptions.breakNode('n:1');
+    await clock.pass(300);
+    expect(subscriptions.opens.at(-1)?.open).toMatchObject({ resumeHeadAttempts: [1] });
+    await clock.until(member.close({ timeoutMilliseconds: 100 }));
   });
 
   it('settles what was settled while it had no stream when it is back', async () => {

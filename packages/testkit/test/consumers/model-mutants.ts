@@ -29,8 +29,8 @@ export const modelMutants: readonly { readonly name: string; readonly edits: rea
     edits: [
       {
         file: `${DESK}/come-back.ts`,
-        find: 'this.#deliverAgain(group, named.lastSequence);\n    }\n    const blocked',
-        replace: '}\n    const blocked',
+        find: 'this.#deliverAgain(group, named.lastSequence);\n    }\n    return this.#held',
+        replace: '}\n    return this.#held',
       },
     ],
   },

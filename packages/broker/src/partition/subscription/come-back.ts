@@ -27,7 +27,8 @@ export interface ComeBackOptions {
 /** See the head of this file. */
 export class ComeBack {
   readonly #options: ComeBackOptions;
-  /** Sessions from before the term that have not come back. */
+  /** Sessions from before the term; then those of them that have not come back. */
+  readonly #known: ReadonlySet<string>;
   readonly #missing: Set<string>;
   /** Keys of groups held back until all are there. */
   readonly #heldBack = new Set<number>();
@@ -39,7 +40,8 @@ export class ComeBack {
 
   constructor(options: ComeBackOptions) {
     this.#options = options;
-    this.#missing = new Set(options.sessions);
+    this.#known = new Set(options.sessions);
+    this.#missing = new Set(this.#known);
     this.#open = this.#missing.size > 0;
     const { clock, limits, progress } = options.desk.options;
     const { rows } = progress;
@@ -130,14 +132,16 @@ export class ComeBack {
       return this.#held(group, named);
     }
     if (!this.#open || named.tokenEpoch > tokenEpoch) return lost('HOLD_EXPIRED');
+    // Its session's time was over before: these groups were free.
+    if (!this.#known.has(consumer.identity.session)) return lost('HOLD_EXPIRED');
+    const over = this.#blockedBy(key) ?? this.#overFor(key, named);
+    if (over !== null) return lost(over);
     if (group !== undefined && group.counter !== 0) {
       if (!isHigher(named, group)) return lost('HOLD_TAKEN');
       desk.tellLost(group, 'HOLD_TAKEN');
       desk.releaseHold(group);
       this.#deliverAgain(group, named.lastSequence);
     }
-    const blocked = this.#blockedBy(key);
-    if (blocked !== null) return lost(blocked);
     return this.#held(this.#holdFromBefore(key, consumer, named), named);
   }
 
@@ -185,6 +189,32 @@ export class ComeBack {
     const group = state.names.find(bytes, 0, bytes.length);
     if (group < 0 || state.records.life(group) !== named.life) return -1;
     return named.lastSequence <= state.records.lastSequence(group) ? group + 1 : -1;
+  }
+
+  /** What shows that the hold was over long before this term, although its consumer has not heard of it. */
+  #overFor(key: number, named: ResumedHold): HoldLossReason | null {
+    const { rows } = this.#options.desk.options.progress;
+    const { settled, next } = this.#standing(key, named.life);
+    if (settled >= 0 && named.settledSequence > settled) return 'GROUP_REWOUND';
+    if (named.headOffset < 0) return null;
+    if (named.headOffset < next) return 'HOLD_TAKEN';
+    const row = rows.find(key);
+    const failed = row >= 0 && rows.life(row) === named.life && rows.failures(row) >= named.headAttempt;
+    return failed ? 'HOLD_EXPIRED' : null;
+  }
+
+  /** Last settled sequence, -1 where it is not known, and an offset below which everything of the group is settled. */
+  #standing(key: number, life: number): { readonly settled: number; readonly next: number } {
+    const { active, options } = this.#options.desk;
+    const { progress, window } = options;
+    const { rows } = progress;
+    const group = active.get(key);
+    if (group !== undefined && group.settled >= 0) return group;
+    const row = rows.find(key);
+    // One that is neither behind nor ahead of the scan may not have been told for long.
+    const says = row >= 0 && ((rows.flags(row) & FLAG_BEHIND) !== 0 || rows.next(row) > window.end);
+    if (says && rows.life(row) === life) return { settled: rows.settled(row), next: rows.next(row) };
+    return { settled: -1, next: window.end };
   }
 
   #blockedBy(key: number): HoldLossReason | null {

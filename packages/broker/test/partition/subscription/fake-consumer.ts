@@ -140,12 +140,16 @@ export class FakeConsumer implements ConsumerSink {
   holds(): ResumedHold[] {
     const held = new Map<number, ResumedHold>();
     for (const message of this.open) {
+      const head = held.get(message.counter);
       held.set(message.counter, {
         group: groupOf(message),
         life: message.life,
         tokenEpoch: message.epoch,
         tokenCounter: message.counter,
         lastSequence: message.sequence,
+        headOffset: head?.headOffset ?? message.offset,
+        headAttempt: head?.headAttempt ?? message.attempts,
+        settledSequence: 0,
       });
     }
     return [...held.values()];

@@ -15,13 +15,21 @@ import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { contents } from '../batches.ts';
 import { isHigher, type Oracle, type Token } from './model-oracle.ts';
 
+interface Open {
+  readonly sequence: number;
+  readonly offset: number;
+  readonly attempt: number;
+}
+
 interface Held {
   readonly group: string;
   life: number;
   token: Token;
   /** Delivered and not settled by this consumer, and the last it has. */
-  open: number[];
+  open: Open[];
   last: number;
+  /** Last sequence whose acknowledgement was answered under this hold. */
+  durable: number;
   /** Named when it came back, and not answered: its token is the old one. */
   named: boolean;
   /** Held again, and nothing was delivered since. */
@@ -132,9 +140,11 @@ export class ModelConsumer {
       const token = { epoch: delivery.tokenEpoch, counter: delivery.runTokenCounters[run] ?? 0 };
       for (let at = 0; at < length; at++) {
         const name = (found.shift() ?? '').split(':')[0] ?? '';
-        if (at === 0)
-          this.oracle.attempted(name, delivery.runSequences[run] ?? 0, delivery.runAttempts[run] ?? 0);
-        this.#take(name, (delivery.runSequences[run] ?? 0) + at, delivery.runLives[run] ?? 0, token);
+        const sequence = (delivery.runSequences[run] ?? 0) + at;
+        const offset = (delivery.runOffsets[run] ?? 0) + at;
+        const attempt = at === 0 ? (delivery.runAttempts[run] ?? 0) : 1;
+        if (at === 0) this.oracle.attempted(name, sequence, attempt);
+        this.#take(name, { sequence, offset, attempt }, delivery.runLives[run] ?? 0, token);
       }
     });
   }
@@ -147,7 +157,7 @@ export class ModelConsumer {
     for (const sent of this.#sent) {
       if (refusals.has(sent.number)) continue;
       if (sent.number > row) open.push(sent);
-      else this.oracle.accepted(sent.group, sent.kind, sent.sequence, sent.token, sent.stale);
+      else this.#accepted(sent);
     }
     this.#sent = open;
   }
@@ -174,7 +184,7 @@ export class ModelConsumer {
     const held = holding[choice % Math.max(1, holding.length)];
     if (held === undefined || this.attachment === null) return;
     const place = kind === SETTLE_ACK ? choice % held.open.length : 0;
-    const sequence = held.open[place] as number;
+    const { sequence } = held.open[place] as Open;
     this.#send(kind, held, sequence, choice);
     held.open = kind === SETTLE_ACK ? held.open.slice(place + 1) : [];
     this.old.push({ group: held.group, token: held.token, sequence: held.last });
@@ -186,7 +196,7 @@ export class ModelConsumer {
     for (const held of this.held.values()) {
       const last = held.open.at(-1);
       if (last === undefined || held.named) continue;
-      this.#send(SETTLE_ACK, held, last, 0);
+      this.#send(SETTLE_ACK, held, last.sequence, 0);
       held.open = [];
     }
   }
@@ -199,39 +209,51 @@ export class ModelConsumer {
     if (current?.token.counter === old.token.counter && current.token.epoch === old.token.epoch) return;
     this.#send(
       choice % 3 === 0 ? SETTLE_NACK : SETTLE_ACK,
-      { ...old, life: 1, open: [], last: 0, named: false, resumed: false },
+      { ...old, life: 1, open: [], last: 0, durable: 0, named: false, resumed: false },
       old.sequence,
       0,
     );
   }
 
-  #take(name: string, sequence: number, life: number, token: Token): void {
+  #accepted({ group, kind, sequence, token, stale }: Sent): void {
+    this.oracle.accepted(group, kind, sequence, token, stale);
+    const held = this.held.get(group);
+    const same = held?.token.epoch === token.epoch && held.token.counter === token.counter;
+    if (same && kind === SETTLE_ACK) held.durable = Math.max(held.durable, sequence);
+  }
+
+  #take(name: string, message: Open, life: number, token: Token): void {
     const known = this.held.get(name);
+    const { sequence } = message;
     const same =
       known !== undefined && known.token.epoch === token.epoch && known.token.counter === token.counter;
     const expected = same ? this.#expected(known, sequence) : null;
     this.oracle.delivered(name, sequence, token, expected);
     if (same) {
-      known.open.push(sequence);
+      known.open.push(message);
       known.last = sequence;
     } else {
       this.held.set(name, {
         group: name,
         life,
         token,
-        open: [sequence],
+        open: [message],
         last: sequence,
+        durable: 0,
         named: false,
         resumed: false,
       });
     }
   }
 
-  /** Right after it came back another holder may have settled more than it has, if it named a hold that was long over. */
+  /** Right after it came back with a hold of which it had settled everything, another holder may have settled more than it has. */
   #expected(known: Held, sequence: number): number {
-    const { resumed, last } = known;
+    const { resumed, last, open } = known;
     known.resumed = false;
-    return resumed && sequence > last && sequence - 1 <= this.oracle.group(known.group).sent
+    return resumed &&
+      open.length === 0 &&
+      sequence > last &&
+      sequence - 1 <= this.oracle.group(known.group).sent
       ? sequence
       : last + 1;
   }
@@ -243,6 +265,7 @@ export class ModelConsumer {
       this.oracle.violate(`${name} is held again although it was not named`);
       return;
     }
+    this.oracle.heldAgain(name, held.open[0]?.sequence ?? Number.POSITIVE_INFINITY);
     held.token = token;
     held.named = false;
     held.resumed = true;
@@ -272,12 +295,15 @@ export class ModelConsumer {
 
   #holds(): ResumedHold[] {
     for (const held of this.held.values()) held.named = true;
-    return [...this.held.values()].map(({ group, life, token, last }) => ({
+    return [...this.held.values()].map(({ group, life, token, last, open, durable }) => ({
       group,
       life,
       tokenEpoch: token.epoch,
       tokenCounter: token.counter,
       lastSequence: last,
+      headOffset: open[0]?.offset ?? -1,
+      headAttempt: open[0]?.attempt ?? 0,
+      settledSequence: durable,
     }));
   }
 

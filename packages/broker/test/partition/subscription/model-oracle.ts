@@ -62,6 +62,12 @@ export class Oracle {
     group.deliveries[sequence] = (group.deliveries[sequence] ?? 0) + 1;
   }
 
+  /** A consumer goes on with what it has of the group: `head` is the first message that it has not settled. */
+  heldAgain(name: string, head: number): void {
+    const { durable } = this.group(name);
+    if (head <= durable) this.violate(`${name}${head} goes on although ${durable} is durable`);
+  }
+
   given(name: string, token: Token): void {
     const group = this.group(name);
     if (!isHigher(token, group.given)) this.violate(`${name} held again with a token that did not rise`);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import type { Setup } from '../setup.ts';
 import { type Delivered, FakeConsumer } from './fake-consumer.ts';
 import { consumer, pass, produce, progress, subscribed, turn } from './subscribed.ts';
@@ -80,17 +81,19 @@ describe('a settlement', () => {
   });
 });
 
-/** Both were given group `a`: one at the first leader, two at the second, which one did not come back to. A third leads now. */
+/**
+ * Both were given group `a`: one at the first leader, two at the second, where one is attached and did not say what it holds. A third leads now.
+ */
 async function twiceGiven(beforeThird: (two: FakeConsumer) => void = () => {}) {
   const setup = await subscribed();
   const one = await consumer(setup, 'one');
   await produce(setup, 'a1 a2');
   const holds = { one: one.holds(), two: one.holds() };
   await nextLeader(setup);
+  one.creditMessages = 0;
+  void one.attach(setup.partition, 1, null);
   const two = new FakeConsumer('two');
   void two.attach(setup.partition);
-  // It takes nothing, and the third leader waits for it.
-  await consumer(setup, 'three', 0);
   await pass(setup, GONE_MILLISECONDS);
   expect(two.contents()).toEqual(['a:1', 'a:2']);
   holds.two = two.holds();
@@ -137,5 +140,85 @@ describe('of two consumers that a group was given to by leaders that are gone', 
     expect(one.lost()).toEqual(['GROUP_PARKED']);
     await pass(setup, GONE_MILLISECONDS);
     expect(one.contents()).toEqual(['a:1', 'a:2']);
+  });
+});
+
+describe('a hold that was over long before its consumer names it is lost', () => {
+  it('when another one has settled of it', async () => {
+    const { setup, one, holds } = await twiceGiven((two) => void two.ack(at(two.all, 0)));
+    void one.attach(setup.partition, 1, holds.one);
+    await turn(setup);
+    expect(kinds(one)).toEqual(['hold-lost']);
+    expect(one.lost()).toEqual(['HOLD_TAKEN']);
+  });
+
+  it('when another one has settled all of it, so that the floor has passed it', async () => {
+    const { setup, one, holds } = await twiceGiven((two) => two.ackAll());
+    expect(standing(setup)).toMatchObject({ floor: 2, done: 2 });
+    await produce(setup, 'a3');
+    void one.attach(setup.partition, 1, holds.one);
+    await turn(setup);
+    expect(kinds(one)).toEqual(['hold-lost']);
+    expect(one.lost()).toEqual(['HOLD_TAKEN']);
+  });
+
+  it('when its first message has failed since', async () => {
+    const { setup, one, two, holds } = await twiceGiven((holder) => void holder.nack(at(holder.all, 0)));
+    two.creditMessages = 0;
+    void one.attach(setup.partition, 1, holds.one);
+    await turn(setup);
+    expect(one.lost()).toEqual(['HOLD_EXPIRED']);
+  });
+
+  it('when its session was given up', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 a2');
+    const holds = one.holds();
+    await nextLeader(setup);
+    // It takes nothing, and is waited for.
+    await consumer(setup, 'two', 0);
+    await pass(setup, GONE_MILLISECONDS);
+    expect([...(standing(setup)?.sessions ?? [])]).toEqual(['session-two']);
+    await nextLeader(setup);
+    void one.attach(setup.partition, 1, holds);
+    await turn(setup);
+    expect(one.lost()).toEqual(['HOLD_EXPIRED']);
+  });
+
+  it('when its group was rewound', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 a2 a3');
+    one.ack(at(one.all, 1));
+    await progress(setup);
+    const holds = one.holds().map((hold) => ({ ...hold, settledSequence: 2 }));
+    expect(holds).toMatchObject([{ headOffset: 2, lastSequence: 3 }]);
+    // Its stream is broken, and so it does not hear of it.
+    void one.attachment?.detach('broken');
+    const action = { type: 'rewind', sequence: 1, who: 'ops', why: 'a test' } as const;
+    const rewound = setup.partition.administration.act(
+      1 as SubscriptionId,
+      'a',
+      action,
+      setup.clock.time + 1_000,
+    );
+    await progress(setup);
+    await rewound;
+    await nextLeader(setup);
+    void one.attach(setup.partition, 1, holds);
+    await turn(setup);
+    expect(one.lost()).toEqual(['GROUP_REWOUND']);
+    await pass(setup, GONE_MILLISECONDS);
+    expect(one.contents().slice(3)).toEqual(['a:1', 'a:2', 'a:3']);
+  });
+
+  it('but not when it had settled all that it was given', async () => {
+    const { setup, one, holds } = await twiceGiven((two) => two.ackAll());
+    const [hold] = holds.one;
+    if (hold === undefined) throw new Error('it holds nothing');
+    void one.attach(setup.partition, 1, [{ ...hold, headOffset: -1, headAttempt: 0 }]);
+    await turn(setup);
+    expect(kinds(one)).toEqual(['held']);
   });
 });
