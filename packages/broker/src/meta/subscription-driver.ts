@@ -152,9 +152,11 @@ export class SubscriptionDriver {
         attempt.notBefore = clock.now() + attempt.pause;
         attempt.pause = Math.min(attempt.pause * 2, BACKOFF_MILLISECONDS_MAX);
         over();
-        if (!(error instanceof RefusalError)) throw error;
         const whom = shard === null ? 'meta' : `shard ${shard}`;
-        if (error.code !== 'NO_LEADER')
+        // A partition may be unable to read from its disk: that may pass, and is no reason to end the node.
+        if (!(error instanceof RefusalError))
+          onEvent(`operation on a subscription: ${whom}: ${String(error)}`);
+        else if (error.code !== 'NO_LEADER')
           onEvent(`operation on a subscription: ${whom}: ${error.code} ${error.message}`);
       },
     );

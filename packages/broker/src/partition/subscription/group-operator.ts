@@ -9,6 +9,7 @@ import { ACTION_NAMES, encodeAction } from './subscription-command.ts';
 import type { SubscriptionDesk } from './subscription-desk.ts';
 import {
   FLAG_BEHIND,
+  FLAG_DEAD_LETTERING,
   FLAG_PARKED,
   FLAG_PAUSED,
   FLAG_REPLACED,
@@ -47,6 +48,8 @@ export class GroupOperator {
         return { settled: 0, waiting: lastSequence(desk, key) - before.settled };
       }
     }
+    if (desk.ended)
+      throw new RefusalError('NOT_LEADER', 'leadership was lost, or the subscription reset, meanwhile');
     const outcome = this.#outcome(desk, key, action, before, head);
     await this.#propose(desk, key, action, before, outcome);
     return { settled: outcome.settled, waiting: lastSequence(desk, key) - outcome.row.settled };
@@ -82,6 +85,7 @@ export class GroupOperator {
       case 'rewind': {
         if (head === null || action.sequence > before.settled + 1) throw outOfRange(action.sequence);
         if ((before.flags & FLAG_PARKED) !== 0) throw parked();
+        if ((before.flags & FLAG_DEAD_LETTERING) !== 0) throw deadLettering();
         const flags = (before.flags & FLAG_PAUSED) | FLAG_BEHIND;
         const settled = action.sequence - 1;
         const row = { ...before, ...again, flags, settled, next: head.offset };
@@ -99,7 +103,7 @@ export class GroupOperator {
     before: Row,
     outcome: Outcome,
   ): Promise<void> {
-    const { progress, window, options } = desk;
+    const { progress, options } = desk;
     const { applied } = options;
     const done = progress.done + outcome.settled - outcome.reopened;
     const rows = new SubscriptionRows();
@@ -118,7 +122,8 @@ export class GroupOperator {
         why: action.why,
         replacement,
       },
-      { floor: window.floor, done, lost: progress.lost },
+      // The window's floor may have passed groups whose rows wait for the next progress command.
+      { floor: progress.floorTold, done, lost: progress.lost },
       rows,
       key,
     );
@@ -196,6 +201,11 @@ function outOfRange(sequence: number): RefusalError {
     'SEQUENCE_OUT_OF_RANGE',
     `sequence ${sequence} is not stored any more, or lies behind the group's head`,
   );
+}
+
+/** Its letter is under way and would settle the head that was rewound to. */
+function deadLettering(): RefusalError {
+  return new RefusalError('OVERLOADED', "the group's head is on its way to the dead-letter topic; try again");
 }
 
 function parked(): RefusalError {

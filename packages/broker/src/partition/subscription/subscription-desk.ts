@@ -119,6 +119,11 @@ export class SubscriptionDesk implements ConsumerDesk {
     });
   }
 
+  /** It serves nobody any more: leadership is over, or a new generation has begun. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   get consumers(): readonly ConsumerAttachment[] {
     return this.#consumers;
   }
@@ -146,6 +151,8 @@ export class SubscriptionDesk implements ConsumerDesk {
       this.comeBack.settled(session);
     }
     if (!applied.sessions.has(session)) await this.#sessionApplied(consumer);
+    // The entry may have been applied in the same turn in which leadership ended.
+    if (this.#ended) throw attachingLost();
     consumer.attached = true;
     clock.soon(() => this.#begin(consumer, named, events));
     return consumer;
@@ -320,7 +327,7 @@ export class SubscriptionDesk implements ConsumerDesk {
       this.#proposeSessions([consumer.identity.session], [], (applied) => {
         if (applied && !this.#ended) return resolve();
         this.#consumers = this.#consumers.filter((other) => other !== consumer);
-        reject(new RefusalError('NOT_LEADER', 'leadership was lost while the consumer was attached'));
+        reject(attachingLost());
       });
     });
   }
@@ -340,7 +347,7 @@ export class SubscriptionDesk implements ConsumerDesk {
       }
       const result = shard.propose(data, (fate) => done(fate.type === 'applied'));
       if (result.type === 'accepted') return;
-      if (result.reason === 'tooMuchUncommitted') clock.after(TIMER_SLACK, propose);
+      if (result.reason !== 'notLeader') clock.after(TIMER_SLACK, propose);
       else done(false);
     };
     propose();
@@ -392,4 +399,8 @@ function tooMany(max: number): RefusalError {
     'TOO_MANY_CONSUMERS',
     `${max} consumers of this subscription are attached here, the limit; close some`,
   );
+}
+
+function attachingLost(): RefusalError {
+  return new RefusalError('NOT_LEADER', 'leadership was lost while the consumer was attached');
 }

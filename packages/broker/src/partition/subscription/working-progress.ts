@@ -67,6 +67,11 @@ export class WorkingProgress {
     }
   }
 
+  /** The floor of the last command that was accepted: every group that it passed has its row in that command or before. */
+  get floorTold(): number {
+    return this.#floorSent;
+  }
+
   /** The row of a key, added with zeros when there is none. */
   rowOf(key: number): number {
     const row = this.rows.find(key);
@@ -120,7 +125,7 @@ export class WorkingProgress {
     const data = encodeProgress(head, totals, this.rows, keys);
     const result = shard.propose(data, (fate) => this.#settled(flight, fate));
     if (result.type === 'refused') {
-      if (result.reason === 'tooMuchUncommitted') this.#retryLater();
+      if (result.reason !== 'notLeader') this.#retryLater();
       return;
     }
     this.#flights.push(flight);

@@ -111,6 +111,53 @@ describe('administration of a subscription in a partition', () => {
     await expect(explain(setup, 'nobody')).rejects.toMatchObject({ code: 'UNKNOWN_GROUP' });
   });
 
+  it('does not pass what another group still has to tell: the next leader delivers it', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 b1');
+    const [first] = one.all;
+    if (first === undefined) throw new Error('nothing came');
+    // The row of a is told with the next progress command, which this leader does not live to propose.
+    one.nack(first);
+    await act(setup, 'b', { type: 'pause', ...ACTOR });
+    setup.shard.lose();
+    await turn(setup);
+    setup.shard.leadConfirmed();
+    await turn(setup);
+    const two = await consumer(setup, 'two');
+    await pass(setup, 2_100);
+    expect(two.contents()).toEqual(['a:1']);
+  });
+
+  it('is refused when leadership ended while it read, also when this replica leads again', async () => {
+    const setup = await subscribed({}, {}, { tailBytesMax: 10 });
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 a2');
+    await produce(setup, 'b1 b2 b3');
+    one.ackAll();
+    await progress(setup);
+    let goOn: () => void = () => {};
+    const hanging = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const { source } = setup;
+    const readGroup = source.readGroup.bind(source);
+    source.readGroup = (...wanted) => hanging.then(() => readGroup(...wanted));
+    const action = { type: 'rewind', sequence: 1, ...ACTOR } as const;
+    const refused = expect(
+      setup.partition.administration.act(ID, 'a', action, deadline(setup)),
+    ).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await turn(setup);
+    setup.shard.lose();
+    await turn(setup);
+    setup.shard.leadConfirmed();
+    await turn(setup);
+    goOn();
+    await turn(setup);
+    await refused;
+    expect(setup.partition.state.subscriptions.get(1)).toMatchObject({ floor: 5, done: 5 });
+  });
+
   it('lists what was done to groups, its own doing included', async () => {
     const setup = await parked();
     await act(setup, 'b', { type: 'retry', headSequence: 1, ...ACTOR });
