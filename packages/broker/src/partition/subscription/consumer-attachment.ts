@@ -1,6 +1,6 @@
 /** One consumer at this leader: its rows in order, what it is told and when. What its rows do to groups is the desk's business. */
 import type { Clock } from '@seriatim/multiraft';
-import type { ErrorCode, RefusalError } from '@seriatim/protocol';
+import { type ErrorCode, RefusalError } from '@seriatim/protocol';
 import type {
   Attachment,
   ConsumerEvent,
@@ -237,4 +237,17 @@ export class ConsumerAttachment implements Attachment {
       if (!this.#left) this.sink.settled(this.#answeredNumber, refused, codes);
     });
   }
+}
+
+/** No more consumers fit. */
+export function tooMany(max: number): RefusalError {
+  return new RefusalError(
+    'TOO_MANY_CONSUMERS',
+    `${max} consumers of this subscription are attached here, the limit; close some`,
+  );
+}
+
+/** Its desk ended before it was attached. */
+export function attachingLost(): RefusalError {
+  return new RefusalError('NOT_LEADER', 'leadership was lost while the consumer was attached');
 }

@@ -17,10 +17,12 @@ import type { RecordSource } from '../record-source.ts';
 import type { ActiveGroup } from './active-group.ts';
 import { ComeBack, lostHold } from './come-back.ts';
 import {
+  attachingLost,
   ConsumerAttachment,
   type ConsumerDesk,
   type SettlementResult,
   type SettlementRow,
+  tooMany,
 } from './consumer-attachment.ts';
 import { GroupDesk } from './group-desk.ts';
 import { GroupIntake } from './group-intake.ts';
@@ -392,15 +394,4 @@ export class SubscriptionDesk implements ConsumerDesk {
       if ((rows.flags(row) & FLAG_DEAD_LETTERING) !== 0) this.options.onDeadLetter(rows.key(row));
     }
   }
-}
-
-function tooMany(max: number): RefusalError {
-  return new RefusalError(
-    'TOO_MANY_CONSUMERS',
-    `${max} consumers of this subscription are attached here, the limit; close some`,
-  );
-}
-
-function attachingLost(): RefusalError {
-  return new RefusalError('NOT_LEADER', 'leadership was lost while the consumer was attached');
 }
