@@ -52,7 +52,7 @@ export class Hold {
   ackTo: number;
   ackSent: number;
   ackedTo: number;
-  /** Last sequence whose acknowledgement a broker answered; 0: none. */
+  /** Last sequence whose acknowledgement a broker answered, unlike `ackedTo` nothing that others settled or that was refused; 0: none. */
   durableTo = 0;
   /** Its desk knows that there is something to send. */
   dirty = false;
@@ -195,10 +195,15 @@ export class Hold {
   }
 
   #headRun(): DeliveredRun | null {
-    while (this.#firstRun !== null && this.#firstRun.lastSequence <= this.ackTo) {
-      this.#firstRun = this.#firstRun.next;
+    let run = this.#firstRun;
+    while (run !== null && run.lastSequence <= this.ackTo) {
+      const { next } = run;
+      // A message that the application keeps must not keep what came after it.
+      run.next = null;
+      run = next;
     }
-    return this.#firstRun;
+    this.#firstRun = run;
+    return run;
   }
 
   #wake(due: (watcher: Watcher) => boolean): void {

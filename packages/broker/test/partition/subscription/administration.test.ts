@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { GroupAction, SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { definition } from '../fake-definitions.ts';
 import type { Setup } from '../setup.ts';
-import { consumer, pass, pin, produce, progress, subscribed, turn } from './subscribed.ts';
+import { consumer, nextLeader, pass, pin, produce, progress, subscribed, turn } from './subscribed.ts';
 
 const ID = 1 as SubscriptionId;
 const ACTOR = { who: 'me', why: 'because' };
@@ -120,10 +120,7 @@ describe('administration of a subscription in a partition', () => {
     // The row of a is told with the next progress command, which this leader does not live to propose.
     one.nack(first);
     await act(setup, 'b', { type: 'pause', ...ACTOR });
-    setup.shard.lose();
-    await turn(setup);
-    setup.shard.leadConfirmed();
-    await turn(setup);
+    await nextLeader(setup);
     const two = await consumer(setup, 'two');
     await pass(setup, 2_100);
     expect(two.contents()).toEqual(['a:1']);
@@ -148,10 +145,7 @@ describe('administration of a subscription in a partition', () => {
       setup.partition.administration.act(ID, 'a', action, deadline(setup)),
     ).rejects.toMatchObject({ code: 'NOT_LEADER' });
     await turn(setup);
-    setup.shard.lose();
-    await turn(setup);
-    setup.shard.leadConfirmed();
-    await turn(setup);
+    await nextLeader(setup);
     goOn();
     await turn(setup);
     await refused;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { consumer, pass, produce, subscribed, turn } from './subscribed.ts';
+import { consumer, nextLeader, pass, produce, subscribed, turn } from './subscribed.ts';
 
 describe('a holder after a change of leader', () => {
   it('keeps its groups when its open stream is there first and says only then what it holds', async () => {
@@ -8,10 +8,7 @@ describe('a holder after a change of leader', () => {
     await produce(setup, 'a1 a2 b1');
     const other = await consumer(setup, 'two');
     const holds = first.holds();
-    setup.shard.lose();
-    await turn(setup);
-    setup.shard.leadConfirmed();
-    await turn(setup);
+    await nextLeader(setup);
     // The streams were open before: they are attached, and have not said what they hold.
     for (const one of [first, other]) void one.attach(setup.partition, 1, null);
     await turn(setup);
@@ -31,10 +28,7 @@ describe('a holder after a change of leader', () => {
     const setup = await subscribed();
     const first = await consumer(setup, 'one');
     await produce(setup, 'a1');
-    setup.shard.lose();
-    await turn(setup);
-    setup.shard.leadConfirmed();
-    await turn(setup);
+    await nextLeader(setup);
     void first.attach(setup.partition, 1, null);
     await pass(setup, 1000);
     expect(first.contents()).toEqual(['a:1']);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import type { Setup } from '../setup.ts';
 import { type Delivered, FakeConsumer } from './fake-consumer.ts';
-import { consumer, pass, produce, progress, subscribed, turn } from './subscribed.ts';
+import { consumer, nextLeader, pass, produce, progress, subscribed, turn } from './subscribed.ts';
 
 /** Longer than a holder is waited for. */
 const GONE_MILLISECONDS = 2_100;
@@ -14,14 +14,6 @@ const at = (messages: readonly Delivered[], place: number): Delivered => {
 };
 
 const standing = (setup: Setup) => setup.partition.state.subscriptions.get(1);
-
-/** The next term begins; who is waited for is not there yet. */
-async function nextLeader(setup: Setup): Promise<void> {
-  setup.shard.lose();
-  await turn(setup);
-  setup.shard.leadConfirmed();
-  await turn(setup);
-}
 
 describe('a settlement', () => {
   it('is refused from a consumer that does not hold the group, whatever token it names', async () => {

@@ -17,6 +17,14 @@ export async function turn(setup: Setup): Promise<void> {
   }
 }
 
+/** The next term begins; who is waited for is not there yet. */
+export async function nextLeader(setup: Setup): Promise<void> {
+  setup.shard.lose();
+  await turn(setup);
+  setup.shard.leadConfirmed();
+  await turn(setup);
+}
+
 /** Lets time pass, with everything that happens in it. */
 export async function pass(setup: Setup, milliseconds: number): Promise<void> {
   setup.clock.wall += milliseconds;
