@@ -232,10 +232,9 @@ describe('a consumer that is frozen for twice its hold', () => {
       workMilliseconds: 400,
     });
     try {
-      const frozen = fleet.start();
+      const frozen = fleet.start(3);
       for (let group = 0; group < 6; group++) await send(`ice-${group}`, '1', '2', '3', '4');
-      await until('it works', () => fleet.entries().length >= 2);
-      fleet.signal(frozen, 'SIGSTOP');
+      await until('it is frozen', () => fleet.froze(frozen));
       fleet.start();
       await pause(2_500);
       const woken = Date.now();

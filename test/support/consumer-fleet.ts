@@ -37,17 +37,22 @@ export class ConsumerFleet {
     return [...this.#running.keys()];
   }
 
-  /** Starts a consumer with a name that none had before. */
-  start(): string {
+  /** Starts a consumer with a name that none had before. `freezeAt`: it stops itself (SIGSTOP) before it settles the message of that number, from 1. */
+  start(freezeAt = 0): string {
     const name = `consumer-${this.#names.length + 1}`;
     this.#names.push(name);
-    const options = { ...this.#options, name, log: this.#logOf(name) };
+    const options = { ...this.#options, name, freezeAt, log: this.#logOf(name) };
     const child = spawn(process.execPath, [program, JSON.stringify(options)], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     this.#running.set(name, child);
     child.once('exit', () => this.#running.delete(name));
     return name;
+  }
+
+  /** It has come to `freezeAt`. */
+  froze(name: string): boolean {
+    return existsSync(`${this.#logOf(name)}.frozen`);
   }
 
   /** Sends a signal to one of them. */

@@ -8,7 +8,16 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { Cluster } from '@seriatim/client';
 
 const options = JSON.parse(process.argv[2] ?? '{}');
-const { endpoints, topic, subscription, log, name, nackPart = 0, workMilliseconds = 0 } = options;
+const {
+  endpoints,
+  topic,
+  subscription,
+  log,
+  name,
+  nackPart = 0,
+  workMilliseconds = 0,
+  freezeAt = 0,
+} = options;
 /** Failures that a message gets at most, so that none is parked. */
 const NACKS_MAX = 3;
 /** Part of the messages that take a moment. */
@@ -26,9 +35,15 @@ consumer.events.on('refused', ({ group, sequence, kind, code }) =>
 consumer.events.on('holdLost', ({ group, code }) => note({ what: 'lost', group, code }));
 process.on('SIGTERM', () => consumer.stop());
 
+let handled = 0;
 for await (const message of consumer) {
   if (workMilliseconds > 0 || Math.random() < SLOW_PART) {
     await new Promise((resolve) => setTimeout(resolve, workMilliseconds || Math.random() * 5));
+  }
+  if (++handled === freezeAt) {
+    closeSync(openSync(`${log}.frozen`, 'w'));
+    // Between work and settlement: when it goes on it settles before it can hear that its hold has ended.
+    process.kill(process.pid, 'SIGSTOP');
   }
   if (message.signal.aborted) continue;
   const { group, sequence, attempt, token } = message;
