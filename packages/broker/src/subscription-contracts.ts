@@ -54,6 +54,8 @@ export interface SubscriptionDefinitions {
   subscriptions(topic: TopicId): readonly SubscriptionView[];
   subscription(topic: TopicId, name: string): SubscriptionView | undefined;
   subscriptionById(id: SubscriptionId): SubscriptionView | undefined;
+  /** It was here and is no more. False for one that this replica has not heard of yet. */
+  wasDeleted(id: SubscriptionId): boolean;
   /** After an applied stretch that changed one: created, ready, paused, reset, gone. */
   onSubscriptionChange(listener: (topic: TopicId) => void): void;
 }

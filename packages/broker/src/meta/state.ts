@@ -243,6 +243,9 @@ export class MetaState implements StateMachine, MetaView, SubscriptionDefinition
   subscriptionById(id: SubscriptionId): SubscriptionRecord | undefined {
     return this.#tables.subscriptions.get(id);
   }
+  wasDeleted(id: SubscriptionId): boolean {
+    return id < this.#tables.next.subscription && this.#tables.subscriptions.get(id) === undefined;
+  }
   onSubscriptionChange(listener: (topic: TopicId) => void): void {
     this.#subscriptionListeners.push(listener);
   }

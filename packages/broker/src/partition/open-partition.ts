@@ -13,7 +13,7 @@ import type {
   WriterOpening,
   WriterPosition,
 } from '../contracts.ts';
-import type { PartitionAdministration, SubscriptionDefinitions } from '../subscription-contracts.ts';
+import type { SubscriptionDefinitions } from '../subscription-contracts.ts';
 import { encodeRemoveBefore } from './command.ts';
 import { defaultPartitionConfig, type PartitionConfig } from './config.ts';
 import { type GroupNames, groupNames } from './group-names.ts';
@@ -57,6 +57,7 @@ const NO_SUBSCRIPTIONS: SubscriptionDefinitions = {
   subscriptions: () => [],
   subscription: () => undefined,
   subscriptionById: () => undefined,
+  wasDeleted: () => false,
   onSubscriptionChange: () => {},
 };
 const NO_DEAD_LETTERS: DeadLetterWriter = { write: () => Promise.resolve({ type: 'retry' }) };
@@ -82,7 +83,7 @@ class LocalPartition implements OpenPartition {
   readonly topic: TopicId;
   readonly partition: number;
   readonly state: PartitionState;
-  readonly administration: PartitionAdministration;
+  readonly administration: GroupAdministration;
   readonly #subscriptions: PartitionSubscriptions;
   readonly #options: PartitionOptions;
   readonly #config: PartitionConfig;
@@ -261,10 +262,12 @@ class LocalPartition implements OpenPartition {
   /** Proposes what may go; the next look tries again if the core refused. */
   #retain(): void {
     if (this.#removalProposed || this.#leadership?.confirmed !== true) return;
-    const { clock, source, clockTrusted, retention, topic, definitions } = this.#options;
+    this.#subscriptions.dropDeleted();
+    // What goes back and is not applied yet needs what nobody needed before.
+    if (this.administration.goesBack) return;
+    const { clock, source, clockTrusted, retention, definitions } = this.#options;
     const wallTime = clock.wallTime();
-    const { subscriptions } = this.state;
-    const needed = neededFrom(topic, definitions ?? NO_SUBSCRIPTIONS, subscriptions);
+    const needed = neededFrom(definitions ?? NO_SUBSCRIPTIONS, this.state.subscriptions);
     const cut = decideRetention(source.segments(), retention(), clockTrusted() ? wallTime : null, needed);
     if (cut === null || cut.firstIndex <= this.state.firstIndex) return;
     const command = encodeRemoveBefore({ timestamp: wallTime, ...cut });

@@ -268,6 +268,8 @@ describe('reset, deletion and pause', () => {
     await cluster.clock.advance(50);
     await deletion;
     expect(view()).toBeUndefined();
+    const state = cluster.meta.state(1);
+    expect([id, id + 1].map((one) => state.wasDeleted(one as SubscriptionId))).toEqual([true, false]);
     expect(cluster.administration.generations(1, shards)).toEqual([0, 0, 0, 0]);
     expect(cluster.administration.steps.map(({ step }) => step.type)).toEqual(shards.map(() => 'drop'));
     const again = cluster.service(2).subscriptions.delete(id, ADA, deadline());

@@ -30,6 +30,7 @@ export function definition(id: number, settings: Partial<SubscriptionView> = {})
 /** Definitions that a test changes by hand. */
 export class FakeDefinitions implements SubscriptionDefinitions {
   readonly #views = new Map<SubscriptionId, SubscriptionView>();
+  readonly #deleted = new Set<number>();
   readonly #listeners: ((topic: TopicId) => void)[] = [];
 
   set(view: SubscriptionView): void {
@@ -40,6 +41,11 @@ export class FakeDefinitions implements SubscriptionDefinitions {
     this.set({ ...(this.#views.get(id as SubscriptionId) ?? definition(id)), ...settings });
   }
   remove(id: number): void {
+    this.#deleted.add(id);
+    this.lag(id);
+  }
+  /** This replica of the definitions has not heard of the subscription yet. */
+  lag(id: number): void {
     this.#views.delete(id as SubscriptionId);
     for (const listener of this.#listeners) listener(1 as TopicId);
   }
@@ -51,6 +57,9 @@ export class FakeDefinitions implements SubscriptionDefinitions {
   }
   subscriptionById(id: SubscriptionId): SubscriptionView | undefined {
     return this.#views.get(id);
+  }
+  wasDeleted(id: SubscriptionId): boolean {
+    return this.#deleted.has(id) && !this.#views.has(id);
   }
   onSubscriptionChange(listener: (topic: TopicId) => void): void {
     this.#listeners.push(listener);

@@ -48,6 +48,7 @@ export class GroupAdministration implements PartitionAdministration {
   readonly #options: GroupAdministrationOptions;
   readonly #heads: HeadReader;
   readonly #operator: GroupOperator;
+  #goingBack = 0;
 
   constructor(options: GroupAdministrationOptions) {
     this.#options = options;
@@ -55,8 +56,13 @@ export class GroupAdministration implements PartitionAdministration {
     this.#operator = new GroupOperator(options.shard, options.clock, this.#heads);
   }
 
+  /** A pin or a rewind is under way: once it is applied, records may be needed that are not needed now. */
+  get goesBack(): boolean {
+    return this.#goingBack > 0;
+  }
+
   positionStep(step: PositionStep, deadline: number): Promise<PinnedStart> {
-    return this.#by(deadline, async () => {
+    return this.#byGoingBack(deadline, async () => {
       const { state, source, clock } = this.#options;
       const { subscription, generation, operation, type } = step;
       const before = state.subscriptions.get(subscription);
@@ -125,10 +131,11 @@ export class GroupAdministration implements PartitionAdministration {
     action: GroupAction,
     deadline: number,
   ): Promise<GroupActionResult> {
-    return this.#by(deadline, () => {
+    const run = (): Promise<GroupActionResult> => {
       const desk = this.#desk(subscription);
       return this.#operator.act(desk, this.#key(desk, group), action);
-    });
+    };
+    return action.type === 'rewind' ? this.#byGoingBack(deadline, run) : this.#by(deadline, run);
   }
 
   actions(
@@ -173,8 +180,8 @@ export class GroupAdministration implements PartitionAdministration {
   }
 
   /**
-   * A position that this node knows no subscription of is not pinned: retention would not know what it needs, and one that comes late, after the
-   * subscription was deleted, would stay for ever. Whoever drives the operation asks again.
+   * A position that this node knows no subscription of is not pinned: nobody could attach to it, and the subscription may have been deleted.
+   * Whoever drives the operation asks again.
    */
   #requireDefinition(subscription: SubscriptionId): void {
     if (this.#options.subscriptions.isDefined(subscription)) return;
@@ -198,6 +205,15 @@ export class GroupAdministration implements PartitionAdministration {
 
   #propose(data: Uint8Array): Promise<void> {
     return proposed(this.#options.shard, data);
+  }
+
+  #byGoingBack<T>(deadline: number, run: () => Promise<T>): Promise<T> {
+    return this.#by(deadline, () => {
+      this.#goingBack++;
+      return run().finally(() => {
+        this.#goingBack--;
+      });
+    });
   }
 
   /** Confirms the term, then runs; rejects with DEADLINE when it takes longer. */

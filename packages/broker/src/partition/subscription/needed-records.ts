@@ -1,19 +1,18 @@
 /** What retention may not remove, because a subscription that retains what is unread has not settled it. */
-import type { TopicId } from '../../contracts.ts';
-import type { SubscriptionDefinitions } from '../../subscription-contracts.ts';
+import type { SubscriptionDefinitions, SubscriptionId } from '../../subscription-contracts.ts';
 import { FLAG_BEHIND } from './subscription-rows.ts';
 import type { SubscriptionProgress, SubscriptionsState } from './subscription-state.ts';
 
-/** First offset that some subscription with `retainUnread` needs, as far as its progress is replicated; Infinity: none needs anything. */
-export function neededFrom(
-  topic: TopicId,
-  definitions: SubscriptionDefinitions,
-  state: SubscriptionsState,
-): number {
+/**
+ * First offset that some subscription with `retainUnread` needs, as far as its progress is replicated; Infinity: none needs anything. One
+ * whose definition this node has not heard of yet may retain: it is taken to.
+ */
+export function neededFrom(definitions: SubscriptionDefinitions, state: SubscriptionsState): number {
   let needed = Number.POSITIVE_INFINITY;
-  for (const { id, retainUnread } of definitions.subscriptions(topic)) {
-    const progress = retainUnread ? state.get(id) : undefined;
-    if (progress !== undefined) needed = Math.min(needed, firstUnsettled(progress));
+  for (const progress of state.all()) {
+    const id = progress.id as SubscriptionId;
+    const retains = definitions.subscriptionById(id)?.retainUnread ?? !definitions.wasDeleted(id);
+    if (retains) needed = Math.min(needed, firstUnsettled(progress));
   }
   return needed;
 }

@@ -23,6 +23,7 @@ import type {
 import type { PartitionState } from '../partition-state.ts';
 import type { RecordSource } from '../record-source.ts';
 import { DeadLetterDesk } from './dead-letter-desk.ts';
+import { encodePosition } from './subscription-command.ts';
 import { SubscriptionDesk } from './subscription-desk.ts';
 import type { SubscriptionProgress } from './subscription-state.ts';
 
@@ -165,6 +166,25 @@ export class PartitionSubscriptions implements PartitionDispatch {
   definitionsChanged(): void {
     if (!this.#leads) return;
     for (const { id } of this.#options.state.subscriptions.all()) this.desk(id as SubscriptionId)?.wake();
+  }
+
+  /** Forgets positions of subscriptions that were deleted: a step of their creation came late. */
+  dropDeleted(): void {
+    const { state, definitions, shard, clock } = this.#options;
+    for (const { id, generation } of state.subscriptions.all()) {
+      if (!definitions.wasDeleted(id as SubscriptionId)) continue;
+      const time = clock.wallTime();
+      const drop = {
+        type: 'drop',
+        time,
+        subscription: id,
+        generation,
+        operation: 0,
+        floor: 0,
+        done: 0,
+      } as const;
+      shard.propose(encodePosition(drop), () => {});
+    }
   }
 
   close(): void {

@@ -3,8 +3,8 @@ import { encodeRemoveBefore } from '../../../src/partition/command.ts';
 import { neededFrom } from '../../../src/partition/subscription/needed-records.ts';
 import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { definition, FakeDefinitions } from '../fake-definitions.ts';
-import type { Setup } from '../setup.ts';
-import { consumer, produce, progress, subscribed, turn } from './subscribed.ts';
+import { type Setup, settle } from '../setup.ts';
+import { consumer, pass, produce, progress, subscribed, turn } from './subscribed.ts';
 
 /** Retention removes what lies below an offset. */
 async function remove(setup: Setup, lowWatermark: number): Promise<void> {
@@ -14,6 +14,17 @@ async function remove(setup: Setup, lowWatermark: number): Promise<void> {
     () => {},
   );
   await turn(setup);
+}
+
+/** What was stored below an offset may go, but for subscriptions. */
+function closeFirstSegment(setup: Setup, nextOffset: number): void {
+  const common = { lastTimestamp: setup.clock.wall - 900, bytes: 100 };
+  const lastIndex = setup.shard.committed;
+  setup.source.list = [
+    { ...common, lastIndex: lastIndex - 1, nextOffset, closed: true },
+    { ...common, lastIndex, nextOffset: setup.partition.highWatermark, closed: false },
+  ];
+  setup.retention = { retentionMilliseconds: 600, retentionBytes: 1 };
 }
 
 const lag = async (setup: Setup) => {
@@ -64,7 +75,7 @@ describe('a subscription and retention', () => {
   it('keeps what it has not settled when it retains that, the furthest group included', async () => {
     const setup = await subscribed({ maxDeliveries: 1 });
     const definitions = new FakeDefinitions();
-    const needed = () => neededFrom(definition(1).topic, definitions, setup.partition.state.subscriptions);
+    const needed = () => neededFrom(definitions, setup.partition.state.subscriptions);
     definitions.set(definition(1));
     expect(needed()).toBe(Number.POSITIVE_INFINITY);
     definitions.change(1, { retainUnread: true });
@@ -81,17 +92,54 @@ describe('a subscription and retention', () => {
     expect(needed()).toBe(1);
   });
 
+  it('is taken to retain while the leader has not heard of its definition, until it hears of its deletion', async () => {
+    const setup = await subscribed();
+    const { definitions } = setup;
+    const needed = () => neededFrom(definitions, setup.partition.state.subscriptions);
+    expect(needed()).toBe(Number.POSITIVE_INFINITY);
+    definitions.lag(1);
+    expect(needed()).toBe(0);
+    definitions.remove(1);
+    expect(needed()).toBe(Number.POSITIVE_INFINITY);
+    expect(setup.partition.state.subscriptions.get(1)).toBeDefined();
+    await pass(setup, 10_000);
+    expect(setup.partition.state.subscriptions.get(1)).toBeUndefined();
+  });
+
+  it('keeps what a rewind or a pin needs that is accepted and not applied', async () => {
+    const setup = await subscribed({ retainUnread: true });
+    await produce(setup, 'a1 a2');
+    await produce(setup, 'b1');
+    closeFirstSegment(setup, 1);
+    const one = await consumer(setup, 'one');
+    one.ackAll();
+    await progress(setup);
+    const { administration } = setup.partition;
+    const retained = async (back: () => Promise<unknown>): Promise<number> => {
+      const done = back();
+      setup.shard.confirmReads();
+      await settle();
+      setup.clock.advance(10_000);
+      await turn(setup);
+      await done;
+      return setup.partition.lowWatermark;
+    };
+    const deadline = setup.clock.time + 60_000;
+    const rewind = { type: 'rewind', sequence: 1, who: '', why: '' } as const;
+    const id = 1 as SubscriptionId;
+    expect(await retained(() => administration.act(id, 'a', rewind, deadline))).toBe(0);
+    one.ackAll();
+    const start = { kind: 0, offset: 0, time: 0 };
+    setup.definitions.change(1, { generation: 2 });
+    const pin = { type: 'pin', operation: 2, subscription: id, generation: 2, start } as const;
+    expect(await retained(() => administration.positionStep(pin, deadline))).toBe(0);
+  });
+
   it('keeps the segments that it needs, and lets them go when it needs them no more', async () => {
     const setup = await subscribed({ retainUnread: true });
     await produce(setup, 'a1 a2');
     await produce(setup, 'b1');
-    const { wall } = setup.clock;
-    const common = { lastTimestamp: wall - 900, bytes: 100 };
-    setup.source.list = [
-      { ...common, lastIndex: setup.shard.committed - 1, nextOffset: 2, closed: true },
-      { ...common, lastIndex: setup.shard.committed, nextOffset: 3, closed: false },
-    ];
-    setup.retention = { retentionMilliseconds: 600, retentionBytes: 1 };
+    closeFirstSegment(setup, 2);
     const retain = async (): Promise<number> => {
       setup.clock.advance(10_000);
       await turn(setup);
