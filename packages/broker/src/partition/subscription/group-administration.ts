@@ -20,7 +20,7 @@ import type { PartitionState } from '../partition-state.ts';
 import type { RecordSource } from '../record-source.ts';
 import { explain } from './group-explanation.ts';
 import { GroupOperator } from './group-operator.ts';
-import { keyOf } from './group-standing.ts';
+import { keyOf, parkedSequence } from './group-standing.ts';
 import { HeadReader } from './head-reader.ts';
 import { type PartitionSubscriptions, unknown } from './partition-subscriptions.ts';
 import { positionPreview } from './position-preview.ts';
@@ -53,7 +53,7 @@ export class GroupAdministration implements PartitionAdministration {
   constructor(options: GroupAdministrationOptions) {
     this.#options = options;
     this.#heads = new HeadReader(options.state, options.source);
-    this.#operator = new GroupOperator(options.shard, options.clock, this.#heads);
+    this.#operator = new GroupOperator({ ...options, heads: this.#heads });
   }
 
   /** A pin or a rewind is under way: once it is applied, records may be needed that are not needed now. */
@@ -165,12 +165,13 @@ export class GroupAdministration implements PartitionAdministration {
     if (at < 0 || (rows.flags(at) & FLAG_PARKED) === 0) return null;
     const row = rows.row(at);
     const detail = rows.details.get(key);
-    const head = await this.#heads.read(key, row.next);
+    // What can not be read here now is listed all the same.
+    const head = await this.#heads.read(key, row.next).catch(() => null);
     const last = key === 0 ? row.settled + 1 : this.#options.state.records.lastSequence(key - 1);
     return {
       group: desk.groups.name(key),
       life: row.life,
-      headSequence: head?.sequence ?? row.settled + 1,
+      headSequence: parkedSequence(key, row, head),
       headOffset: head?.offset ?? row.next,
       waiting: Math.max(0, last - row.settled),
       failures: row.failures,

@@ -2,98 +2,101 @@
 import type { Clock, Shard } from '@seriatim/multiraft';
 import { RefusalError } from '@seriatim/protocol';
 import type { GroupAction, GroupActionResult } from '../../subscription-contracts.ts';
-import { lastSequence, standingOf } from './group-standing.ts';
+import type { RecordSource } from '../record-source.ts';
+import {
+  isResolution,
+  isSeen,
+  type Outcome,
+  outcomeOf,
+  outOfRange,
+  type Sight,
+  waiting,
+} from './group-outcome.ts';
+import { look, standingBy } from './group-standing.ts';
 import type { Head, HeadReader } from './head-reader.ts';
 import { proposed } from './proposed.ts';
+import { countUngrouped } from './run-reader.ts';
 import { ACTION_NAMES, encodeAction } from './subscription-command.ts';
 import type { SubscriptionDesk } from './subscription-desk.ts';
-import {
-  FLAG_BEHIND,
-  FLAG_DEAD_LETTERING,
-  FLAG_PARKED,
-  FLAG_PAUSED,
-  FLAG_REPLACED,
-  type Row,
-  SubscriptionRows,
-} from './subscription-rows.ts';
+import { FLAG_PAUSED, FLAGS_FAILED, type Row, SubscriptionRows } from './subscription-rows.ts';
 
-/** A row that an action makes, and what it settles. */
-interface Outcome {
-  readonly row: Row;
-  readonly settled: number;
-  /** Messages that count as settled no more. */
-  readonly reopened: number;
+/** How often the group is looked at before an action gives up, because it moves on. */
+const LOOKS_MAX = 20;
+
+/** What an operator's command needs. */
+export interface GroupOperatorOptions {
+  readonly shard: Pick<Shard, 'propose'>;
+  readonly clock: Clock;
+  readonly source: RecordSource;
+  readonly heads: HeadReader;
 }
 
 /** See the head of this file. */
 export class GroupOperator {
-  readonly #shard: Pick<Shard, 'propose'>;
-  readonly #clock: Clock;
-  readonly #heads: HeadReader;
+  readonly #options: GroupOperatorOptions;
 
-  constructor(shard: Pick<Shard, 'propose'>, clock: Clock, heads: HeadReader) {
-    this.#shard = shard;
-    this.#clock = clock;
-    this.#heads = heads;
+  constructor(options: GroupOperatorOptions) {
+    this.#options = options;
   }
 
   /** See PartitionAdministration.act. */
   async act(desk: SubscriptionDesk, key: number, action: GroupAction): Promise<GroupActionResult> {
-    checkReplacements(desk, action);
-    const head = await this.#target(desk, key, action);
-    // Nothing of the outside comes between this answer and the proposal: the row is as it is told.
-    const before = await standingOf(desk, key, this.#heads);
-    if (action.type === 'pause' || action.type === 'resume') {
-      if (((before.flags & FLAG_PAUSED) !== 0) === (action.type === 'pause')) {
-        return { settled: 0, waiting: lastSequence(desk, key) - before.settled };
+    const target = action.type === 'rewind' ? await this.#target(desk, key, action.sequence) : null;
+    const sight: Sight = { target, seen: null, ungrouped: null };
+    for (let looks = 0; looks < LOOKS_MAX; looks++) {
+      const before = standingBy(desk, key, sight.seen);
+      // Nothing of the outside comes between what is known now and the proposal.
+      if (before !== null && isSeen(key, action, before, sight)) {
+        return this.#decide(desk, key, action, before, sight);
       }
+      await this.#look(desk, key, action, before, sight);
     }
-    if (desk.ended)
-      throw new RefusalError('NOT_LEADER', 'leadership was lost, or the subscription reset, meanwhile');
-    const outcome = this.#outcome(desk, key, action, before, head);
-    await this.#propose(desk, key, action, before, outcome);
-    return { settled: outcome.settled, waiting: lastSequence(desk, key) - outcome.row.settled };
+    throw new RefusalError('OVERLOADED', 'the group moves on faster than it can be looked at; try again');
   }
 
-  /** The message that the action is about, read before anything is decided. */
-  async #target(desk: SubscriptionDesk, key: number, action: GroupAction): Promise<Head | null> {
-    const { lowWatermark } = desk.options.state;
-    if (action.type === 'rewind') {
-      const found = await this.#heads.read(key, lowWatermark, action.sequence);
-      if (found === null || found.sequence !== action.sequence) throw outOfRange(action.sequence);
-      return found;
-    }
-    const row = await standingOf(desk, key, this.#heads);
-    return action.type === 'skip' ? this.#heads.read(key, row.next) : null;
+  async #target(desk: SubscriptionDesk, key: number, sequence: number): Promise<Head> {
+    const found = await this.#options.heads.read(key, desk.options.state.lowWatermark, sequence);
+    if (found === null || found.sequence !== sequence) throw outOfRange(sequence);
+    return found;
   }
 
-  #outcome(
+  async #look(
+    desk: SubscriptionDesk,
+    key: number,
+    action: GroupAction,
+    before: Row | null,
+    sight: Sight,
+  ): Promise<void> {
+    const { heads, source } = this.#options;
+    const { state } = desk.options;
+    if (before === null || (isResolution(action) && sight.seen?.from !== before.next)) {
+      sight.seen = await look(desk, key, heads, before?.next ?? desk.window.floor);
+      return;
+    }
+    const from = sight.target?.offset ?? before.next;
+    const to = sight.target === null ? state.nextOffset : before.next;
+    sight.ungrouped = { from, to, messages: await countUngrouped(state, source, from, to) };
+  }
+
+  #decide(
     desk: SubscriptionDesk,
     key: number,
     action: GroupAction,
     before: Row,
-    head: Head | null,
-  ): Outcome {
-    const unsettled = lastSequence(desk, key) > before.settled ? FLAG_BEHIND : 0;
-    const unchanged = { settled: 0, reopened: 0 };
-    const again = { failures: 0, notBefore: 0 };
-    switch (action.type) {
-      case 'pause':
-        return { row: { ...before, flags: before.flags | FLAG_PAUSED | unsettled }, ...unchanged };
-      case 'resume':
-        return { row: { ...before, flags: before.flags & ~FLAG_PAUSED }, ...unchanged };
-      case 'rewind': {
-        if (head === null || action.sequence > before.settled + 1) throw outOfRange(action.sequence);
-        if ((before.flags & FLAG_PARKED) !== 0) throw parked();
-        if ((before.flags & FLAG_DEAD_LETTERING) !== 0) throw deadLettering();
-        const flags = (before.flags & FLAG_PAUSED) | FLAG_BEHIND;
-        const settled = action.sequence - 1;
-        const row = { ...before, ...again, flags, settled, next: head.offset };
-        return { row, settled: 0, reopened: before.settled - settled };
-      }
-      default:
-        return resolution(desk, key, action, before, head);
+    sight: Sight,
+  ): Promise<GroupActionResult> {
+    checkReplacements(desk, action);
+    const isPaused = (before.flags & FLAG_PAUSED) !== 0;
+    if ((action.type === 'pause' && isPaused) || (action.type === 'resume' && !isPaused)) {
+      return Promise.resolve({ settled: 0, waiting: waiting(desk, key, before) });
     }
+    if (desk.ended)
+      throw new RefusalError('NOT_LEADER', 'leadership was lost, or the subscription reset, meanwhile');
+    const outcome = outcomeOf(desk, key, action, before, sight);
+    return this.#propose(desk, key, action, before, outcome).then(() => ({
+      settled: outcome.settled,
+      waiting: waiting(desk, key, outcome.row),
+    }));
   }
 
   #propose(
@@ -108,8 +111,12 @@ export class GroupOperator {
     const done = progress.done + outcome.settled - outcome.reopened;
     const rows = new SubscriptionRows();
     rows.setRow(rows.add(key), outcome.row);
-    const time = this.#clock.wallTime();
-    if (action.type === 'pause' && action.why !== '') rows.details.set(key, { reason: action.why, time });
+    const time = this.#options.clock.wallTime();
+    // Why the head failed is part of what is written of it: a pause beside it tells its own reason as an action.
+    const failed = (outcome.row.flags & FLAGS_FAILED) !== 0;
+    const why = action.type === 'pause' ? action.why : '';
+    const reason = failed ? (progress.rows.details.get(key)?.reason ?? '') : why;
+    if (reason !== '') rows.details.set(key, { reason, time });
     const replacement = action.type === 'replace' ? action.replacement : new Uint8Array(0);
     const command = encodeAction(
       {
@@ -127,50 +134,12 @@ export class GroupOperator {
       rows,
       key,
     );
-    const committed = proposed(this.#shard, command);
+    const committed = proposed(this.#options.shard, command);
     // Accepted: what this leader remembers follows at once, since later commands lie behind this one.
     progress.done = done;
+    if (!failed) progress.explain(key, reason, time);
     desk.takeRow(key, outcome.row, action.type === 'rewind', replacement);
     return committed;
-  }
-}
-
-/** Retry, skip, replace, discard: only of a parked group, and of the head that the operator saw. */
-function resolution(
-  desk: SubscriptionDesk,
-  key: number,
-  action: Exclude<GroupAction, { type: 'pause' | 'resume' | 'rewind' }>,
-  before: Row,
-  head: Head | null,
-): Outcome {
-  if ((before.flags & FLAG_PARKED) === 0) {
-    throw new RefusalError('GROUP_NOT_PARKED', 'the group is not parked; there is nothing to resolve');
-  }
-  const headSequence = key === 0 ? (head?.sequence ?? before.settled + 1) : before.settled + 1;
-  if (action.headSequence !== 0 && action.headSequence !== headSequence) {
-    const message = `the head is ${headSequence} now, not ${action.headSequence}; look again`;
-    throw new RefusalError('HEAD_CHANGED', message);
-  }
-  const flags = before.flags & ~FLAG_PARKED;
-  const again = { failures: 0, notBefore: 0 };
-  switch (action.type) {
-    case 'retry':
-      return { row: { ...before, ...again, flags }, settled: 0, reopened: 0 };
-    case 'replace':
-      return { row: { ...before, ...again, flags: flags | FLAG_REPLACED }, settled: 0, reopened: 0 };
-    case 'skip': {
-      if (head === null) throw new RefusalError('NOT_READY', 'the head can not be read here now; try again');
-      const row = { ...before, ...again, flags: flags & ~FLAG_REPLACED };
-      const settled = key === 0 ? 1 : head.sequence - before.settled;
-      return { row: { ...row, settled: head.sequence, next: head.offset + 1 }, settled, reopened: 0 };
-    }
-    case 'discard': {
-      const { state } = desk.options;
-      const last = lastSequence(desk, key);
-      const next = key === 0 ? state.nextOffset : state.records.lastOffset(key - 1) + 1;
-      const row = { ...before, ...again, flags: flags & ~(FLAG_REPLACED | FLAG_BEHIND), settled: last, next };
-      return { row, settled: last - before.settled, reopened: 0 };
-    }
   }
 }
 
@@ -194,20 +163,4 @@ function checkReplacements(desk: SubscriptionDesk, action: GroupAction): void {
   if (bytes <= max) return;
   const message = `replacements of this subscription would take ${bytes} bytes here, the limit is ${max}; settle others first`;
   throw new RefusalError('OVERLOADED', message);
-}
-
-function outOfRange(sequence: number): RefusalError {
-  return new RefusalError(
-    'SEQUENCE_OUT_OF_RANGE',
-    `sequence ${sequence} is not stored any more, or lies behind the group's head`,
-  );
-}
-
-/** Its letter is under way and would settle the head that was rewound to. */
-function deadLettering(): RefusalError {
-  return new RefusalError('OVERLOADED', "the group's head is on its way to the dead-letter topic; try again");
-}
-
-function parked(): RefusalError {
-  return new RefusalError('GROUP_PARKED', 'the group is parked; resolve it first');
 }

@@ -1,6 +1,6 @@
 /** Where one group stands, as this leader knows it, and what that is called. */
 import type { ActiveGroup } from './active-group.ts';
-import type { HeadReader } from './head-reader.ts';
+import type { Head, HeadReader } from './head-reader.ts';
 import type { SubscriptionDesk } from './subscription-desk.ts';
 import { FLAG_DEAD_LETTERING, FLAG_PARKED, FLAG_PAUSED, type Row } from './subscription-rows.ts';
 
@@ -59,18 +59,56 @@ export function knownRow(desk: SubscriptionDesk, key: number): Row | null {
   return null;
 }
 
-/** {@link knownRow}, or what the group's first message behind the floor tells. */
-export async function standingOf(desk: SubscriptionDesk, key: number, heads: HeadReader): Promise<Row> {
+/** What reading told of a group, and of what it had then. */
+export interface Seen {
+  /** Where it was looked for. */
+  readonly from: number;
+  /** Its first message there; null: it had none. */
+  readonly head: Head | null;
+  /** Its last sequence, and the high watermark, when the reading began. */
+  readonly last: number;
+  readonly end: number;
+}
+
+/** Reads the group's first message at or behind `from`. Rejects with NOT_READY when it can not be read here now. */
+export async function look(
+  desk: SubscriptionDesk,
+  key: number,
+  heads: HeadReader,
+  from: number,
+): Promise<Seen> {
+  const last = lastSequence(desk, key);
+  const end = desk.options.state.nextOffset;
+  return { from, head: await heads.read(key, from), last, end };
+}
+
+/** {@link knownRow}, or what was seen, as far as that still holds; null: it has to be looked at again, from the floor. */
+export function standingBy(desk: SubscriptionDesk, key: number, seen: Seen | null): Row | null {
   const known = knownRow(desk, key);
-  if (known !== null) return known;
-  const head = await heads.read(key, desk.window.floor);
-  const again = knownRow(desk, key);
-  if (again !== null) return again;
+  if (known !== null || seen === null) return known;
+  const { head, last, end } = seen;
   const at = desk.progress.rows.find(key);
   const deadLetters = at < 0 ? 0 : desk.progress.rows.deadLetters(at);
   const rest = { flags: 0, failures: 0, notBefore: 0, deadLetters, life: lifeOf(desk, key) };
-  if (head !== null) return { ...rest, settled: head.sequence - 1, next: head.offset };
-  return { ...rest, settled: lastSequence(desk, key), next: desk.options.state.nextOffset };
+  if (head === null) return { ...rest, settled: last, next: end };
+  // Below the floor by now: it was settled while it was read.
+  if (head.offset < desk.window.floor) return null;
+  return { ...rest, settled: head.sequence - 1, next: head.offset };
+}
+
+/** {@link standingBy} with as many looks as it needs. Rejects as {@link look}. */
+export async function standingOf(desk: SubscriptionDesk, key: number, heads: HeadReader): Promise<Row> {
+  let row = standingBy(desk, key, null);
+  while (row === null) row = standingBy(desk, key, await look(desk, key, heads, desk.window.floor));
+  return row;
+}
+
+/**
+ * Sequence of the message that a parked group waits for; `head` is what is stored at or behind where the group stands. Messages without group
+ * have none but their place.
+ */
+export function parkedSequence(key: number, row: Row, head: Head | null): number {
+  return key === 0 ? (head?.sequence ?? row.settled + 1) : row.settled + 1;
 }
 
 /** The first state that holds, see the decision. */

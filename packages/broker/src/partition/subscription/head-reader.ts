@@ -1,4 +1,5 @@
 /** Reads single messages of a group: the head that is parked, replaced, or leaves by the dead-letter topic. */
+import { RefusalError } from '@seriatim/protocol';
 import type { Entry } from '@seriatim/raft';
 import { AppendHeader, NO_GROUP } from '../append-header.ts';
 import { COMMAND_APPEND, commandKind } from '../command.ts';
@@ -30,7 +31,7 @@ export class HeadReader {
     this.#source = source;
   }
 
-  /** The group's first message at or behind `offset`; null: there is none, or it can not be read here now. */
+  /** The group's first message at or behind `offset`; null: there is none. Rejects with NOT_READY when it can not be read here now. */
   async read(key: number, offset: number, minSequence = 0): Promise<Head | null> {
     let from = Math.max(offset, this.#state.lowWatermark);
     while (from < this.#state.nextOffset) {
@@ -50,14 +51,14 @@ export class HeadReader {
           reached = found.nextOffset;
         }
       } catch {
-        return null;
+        throw unreadable(from);
       }
       for (const entry of entries) {
         const head = this.#find(entry, key, from, minSequence);
         if (head !== null) return head;
         reached = Math.max(reached, this.#header.baseOffset + this.#header.records);
       }
-      if (reached <= from) return null;
+      if (reached <= from) throw unreadable(from);
       from = reached;
     }
     return null;
@@ -91,6 +92,10 @@ export class HeadReader {
     }
     return null;
   }
+}
+
+function unreadable(offset: number): RefusalError {
+  return new RefusalError('NOT_READY', `offset ${offset} can not be read on this replica now; try again`);
 }
 
 /** A message without its tag and length. */

@@ -1,5 +1,4 @@
 /** Walks runs of records in order, for administration: from the memory tail, else from segments. */
-
 import { RefusalError } from '@seriatim/protocol';
 import type { Entry } from '@seriatim/raft';
 import { AppendHeader, NO_GROUP } from '../append-header.ts';
@@ -38,6 +37,20 @@ export async function eachRun(
     if (next > before) continue;
     throw new RefusalError('NOT_READY', `offset ${next} can not be read on this replica now; try again`);
   }
+}
+
+/** Number of messages without group in `[from, to)`. Rejects as {@link eachRun}. */
+export async function countUngrouped(
+  state: PartitionState,
+  source: RecordSource,
+  from: number,
+  to: number,
+): Promise<number> {
+  const found = { messages: 0 };
+  await eachRun(state, source, from, to, ({ key, count }) => {
+    if (key === 0) found.messages += count;
+  });
+  return found.messages;
 }
 
 /** Returns the offset behind the entry. */

@@ -231,6 +231,7 @@ export class SubscriptionDesk implements ConsumerDesk {
       if (rewound) groups.tellLost(group, 'GROUP_REWOUND');
       groups.leaveToIndex(group);
     } else if (group !== undefined && (row.flags & FLAG_BEHIND) !== 0) {
+      group.locate(row.settled, row.next);
       // Its holder may settle what it has; the rest is read when nothing blocks the group any more.
       groups.markBehind(group);
       groups.dropReadAhead(group);

@@ -65,7 +65,7 @@ async function oldestTimestamp(
     });
   }
   if (behind >= 0) {
-    const head = await heads.read(behind, next);
+    const head = await heads.read(behind, next).catch(() => null);
     if (head !== null) found.timestamp = Math.min(found.timestamp, head.timestamp);
   }
   return Number.isFinite(found.timestamp) ? found.timestamp : null;

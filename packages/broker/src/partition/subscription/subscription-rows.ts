@@ -20,6 +20,9 @@ export const FLAG_REPLACED = 16;
 /** Flags of a group that nobody is given. */
 export const FLAGS_BLOCKING: number = FLAG_PARKED | FLAG_PAUSED | FLAG_DEAD_LETTERING;
 
+/** Flags of a group whose head failed for good. */
+export const FLAGS_FAILED: number = FLAG_PARKED | FLAG_DEAD_LETTERING;
+
 /** A row as plain values. */
 export interface Row {
   readonly life: number;

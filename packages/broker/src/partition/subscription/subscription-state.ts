@@ -25,6 +25,7 @@ import {
   FLAG_PARKED,
   FLAG_REPLACED,
   FLAGS_BLOCKING,
+  FLAGS_FAILED,
   readText,
   SubscriptionRows,
   writeBytes,
@@ -245,8 +246,9 @@ function applyRow(
   if (reason === '' && (flags & FLAGS_BLOCKING) === 0) {
     rows.details.delete(key);
   } else {
-    // A row that only tells its position leaves why and since when as they were.
-    const detail = flagsBefore === flags ? rows.details.get(key) : undefined;
+    // A row that only tells its position, or a pause of one that failed, leaves why and since when as they were.
+    const same = flagsBefore === flags || (flagsBefore & flags & FLAGS_FAILED) !== 0;
+    const detail = same ? rows.details.get(key) : undefined;
     rows.details.set(key, { reason: reason || (detail?.reason ?? ''), time: detail?.time ?? head.time });
   }
   if ((flags & FLAG_REPLACED) === 0) rows.replacements.delete(key);

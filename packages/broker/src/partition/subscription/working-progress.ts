@@ -105,6 +105,12 @@ export class WorkingProgress {
     this.#dirty.delete(key);
   }
 
+  /** Why nobody is given the group; empty: nothing is known of that any more. */
+  explain(key: number, reason: string, time: number): void {
+    if (reason === '') this.rows.details.delete(key);
+    else this.rows.details.set(key, { reason, time });
+  }
+
   /** Proposes what is there, as far as the limit of commands under way allows. */
   flush(): void {
     if (this.#ended || this.#blocked) return;

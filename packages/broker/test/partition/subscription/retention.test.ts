@@ -1,20 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { encodeRemoveBefore } from '../../../src/partition/command.ts';
 import { neededFrom } from '../../../src/partition/subscription/needed-records.ts';
 import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { definition, FakeDefinitions } from '../fake-definitions.ts';
 import { type Setup, settle } from '../setup.ts';
-import { consumer, pass, produce, progress, subscribed, turn } from './subscribed.ts';
-
-/** Retention removes what lies below an offset. */
-async function remove(setup: Setup, lowWatermark: number): Promise<void> {
-  const { shard, clock } = setup;
-  shard.propose(
-    encodeRemoveBefore({ timestamp: clock.wall, lowWatermark, firstIndex: shard.committed }),
-    () => {},
-  );
-  await turn(setup);
-}
+import { consumer, pass, produce, progress, remove, subscribed, turn } from './subscribed.ts';
 
 /** What was stored below an offset may go, but for subscriptions. */
 function closeFirstSegment(setup: Setup, nextOffset: number): void {

@@ -1,5 +1,6 @@
 /** A partition that leads, with a subscription on it, driven by hand. */
 import type { SubscriptionLimits } from '../../../src/consume-contracts.ts';
+import { encodeRemoveBefore } from '../../../src/partition/command.ts';
 import type { PartitionConfig } from '../../../src/partition/config.ts';
 import type { SubscriptionId, SubscriptionView } from '../../../src/subscription-contracts.ts';
 import { store } from '../appending.ts';
@@ -80,5 +81,15 @@ export async function produce(setup: Setup, words: string): Promise<void> {
     else runs.push({ group, values: [`:${word.slice(1)}`] });
   }
   await store(setup, runs, { id: 0, epoch: 0 });
+  await turn(setup);
+}
+
+/** Retention removes what lies below an offset. */
+export async function remove(setup: Setup, lowWatermark: number): Promise<void> {
+  const { shard, clock } = setup;
+  shard.propose(
+    encodeRemoveBefore({ timestamp: clock.wall, lowWatermark, firstIndex: shard.committed }),
+    () => {},
+  );
   await turn(setup);
 }
