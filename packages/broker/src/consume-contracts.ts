@@ -186,7 +186,7 @@ export interface DeadLetter {
   readonly group: string;
   /** {@link SubscriptionView.deadLetterProducer}. */
   readonly producerId: number;
-  /** Producer's sequence in the group: how many dead letters of it were written before, plus 1. */
+  /** Producer's sequence in the group: behind that of the letter before. */
   readonly producerSequence: number;
   /** Original Message, without tag and length. The writer adds the headers `seriatim-dead-letter-…`, see the decision. */
   readonly message: Uint8Array;

@@ -20,6 +20,8 @@ export interface Setup {
   /** Dead letters written, and what the next ones come to. */
   readonly letters: DeadLetter[];
   letterResult: DeadLetterResult;
+  /** Decides in place of {@link letterResult}. */
+  judgeLetter: ((letter: DeadLetter) => DeadLetterResult) | null;
   retention: RetentionLimits;
   clockTrusted: boolean;
   diskHasRoom: boolean;
@@ -37,6 +39,7 @@ export async function setUp(
   const letters: DeadLetter[] = [];
   const holder = {
     letterResult: { type: 'stored' } as DeadLetterResult,
+    judgeLetter: null as Setup['judgeLetter'],
     retention: { retentionMilliseconds: 0, retentionBytes: 0 },
     clockTrusted: true,
     diskHasRoom: true,
@@ -59,7 +62,7 @@ export async function setUp(
     deadLetters: {
       write: (letter) => {
         letters.push(letter);
-        return Promise.resolve(holder.letterResult);
+        return Promise.resolve(holder.judgeLetter?.(letter) ?? holder.letterResult);
       },
     },
     subscriptionLimits: { ...defaultSubscriptionLimits, ...limits },

@@ -13,7 +13,7 @@ import { HoldList } from './hold-list.ts';
 import { NumberQueue } from './number-queue.ts';
 import type { OffsetWindow } from './offset-window.ts';
 import { NO_RUN, type RunPool } from './run-pool.ts';
-import { FLAG_BEHIND, FLAG_REPLACED, FLAGS_BLOCKING } from './subscription-rows.ts';
+import { FLAG_BEHIND, FLAG_DEAD_LETTERING, FLAG_REPLACED, FLAGS_BLOCKING } from './subscription-rows.ts';
 import type { WorkingProgress } from './working-progress.ts';
 
 /** What the desk works with. */
@@ -305,6 +305,18 @@ export class GroupDesk {
     rows.details.delete(key);
     progress.done += lost + 1;
     progress.lost += lost;
+    progress.touch(key);
+  }
+
+  /** The head of a group that nobody works on was removed by retention: what was noted of it is void, and the group may go on. */
+  dropHead(key: number): void {
+    const { progress } = this.options;
+    const { rows } = progress;
+    const row = rows.find(key);
+    rows.setFailures(row, 0, 0);
+    rows.setFlags(row, rows.flags(row) & ~(FLAG_REPLACED | FLAG_DEAD_LETTERING));
+    rows.replacements.delete(key);
+    rows.details.delete(key);
     progress.touch(key);
   }
 
