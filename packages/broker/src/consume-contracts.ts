@@ -234,7 +234,10 @@ export interface SubscriptionLimits {
   readonly deliveryBytesMax: number;
   /** Groups being read by their index at a time (4); others wait in a queue of group numbers, bounded by groups. */
   readonly catchUpReadsMax: number;
-  /** Settled rows that are gathered before a progress command is proposed (4,096), or the time after the first (5 ms). */
+  /**
+   * Rows that are gathered before a progress command is proposed (4,096), or the time after the first (5 ms). Also the most that one command
+   * has: with reasons of `reasonBytesMax` 4.5 MiB, well below what a peer takes in one frame.
+   */
   readonly progressRowsMax: number;
   readonly progressMilliseconds: number;
   /** Progress commands under way (4); above it rows gather, one per group, so that they are bounded by groups. */

@@ -7,7 +7,7 @@ import type { Clock, Fate, Shard } from '@seriatim/multiraft';
 import type { SubscriptionLimits } from '../../consume-contracts.ts';
 import type { ConsumerAttachment } from './consumer-attachment.ts';
 import type { OffsetWindow } from './offset-window.ts';
-import { encodeProgress } from './subscription-command.ts';
+import { encodeProgress, type Totals } from './subscription-command.ts';
 import type { Row, SubscriptionRows } from './subscription-rows.ts';
 import type { SubscriptionProgress } from './subscription-state.ts';
 
@@ -44,7 +44,8 @@ export class WorkingProgress {
   #unanswered = new Set<ConsumerAttachment>();
   readonly #flights: Answer[][] = [];
   #changed = false;
-  #floorSent: number;
+  /** Of the last command that was accepted with all that was to be told. */
+  #totalsTold: Totals;
   #blocked = false;
   #timerSet = false;
   #soon = false;
@@ -60,7 +61,7 @@ export class WorkingProgress {
     this.rows.sweep(applied.floor);
     this.done = applied.done;
     this.lost = applied.lost;
-    this.#floorSent = applied.floor;
+    this.#totalsTold = { floor: applied.floor, done: applied.done, lost: applied.lost };
     const { rows } = this;
     for (let row = 0; row < rows.count; row++) {
       if (rows.flags(row) !== 0 || rows.hasMore(row)) this.#told.add(rows.key(row));
@@ -69,7 +70,7 @@ export class WorkingProgress {
 
   /** The floor of the last command that was accepted: every group that it passed has its row in that command or before. */
   get floorTold(): number {
-    return this.#floorSent;
+    return this.#totalsTold.floor;
   }
 
   /** The row of a key, added with zeros when there is none. */
@@ -116,31 +117,50 @@ export class WorkingProgress {
     if (this.#ended || this.#blocked) return;
     this.#cancelTimer();
     this.#timerSet = false;
-    const { limits, clock, shard, applied, window } = this.#options;
-    if (!this.#changed && window.floor === this.#floorSent) {
+    const { limits, window } = this.#options;
+    if (!this.#changed && window.floor === this.floorTold) {
       this.#answerWithoutCommand();
       return;
     }
-    if (this.#flights.length >= limits.progressInFlightMax) return;
+    const { progressRowsMax, progressInFlightMax } = limits;
     // With nothing open and nobody behind the total is known, whatever was not counted when retention removed records.
     if (window.floor === window.end && this.rows.behind === 0) this.done = window.end;
     const keys = this.#keysToTell(window.floor);
+    let told = 0;
+    while (this.#flights.length < progressInFlightMax) {
+      const some = keys.slice(told, told + progressRowsMax);
+      told += some.length;
+      // The floor passes groups whose rows come with the last command only, and so do the totals.
+      const isLast = told === keys.length;
+      const totals = isLast ? { floor: window.floor, done: this.done, lost: this.lost } : this.#totalsTold;
+      if (!this.#propose(some, totals, isLast)) return;
+      if (isLast) return;
+    }
+  }
+
+  /** Returns false when the core refused. */
+  #propose(keys: readonly number[], totals: Totals, isLast: boolean): boolean {
+    const { clock, shard, applied } = this.#options;
     const head = { time: clock.wallTime(), subscription: applied.id, generation: applied.generation };
-    const totals = { floor: window.floor, done: this.done, lost: this.lost };
     const flight: Answer[] = [];
     const data = encodeProgress(head, totals, this.rows, keys);
     const result = shard.propose(data, (fate) => this.#settled(flight, fate));
     if (result.type === 'refused') {
       if (result.reason !== 'notLeader') this.#retryLater();
-      return;
+      return false;
     }
     this.#flights.push(flight);
+    for (const key of keys) {
+      this.#noteTold(key);
+      this.#dirty.delete(key);
+    }
+    if (!isLast) return true;
     this.#takeAnswers(flight);
-    for (const key of keys) this.#noteTold(key);
     this.#dirty.clear();
     this.#changed = false;
-    this.#floorSent = window.floor;
-    this.rows.sweepIfDue(window.floor);
+    this.#totalsTold = totals;
+    this.rows.sweepIfDue(totals.floor);
+    return true;
   }
 
   /** Leadership is over: nothing is proposed or answered any more. */
