@@ -2,7 +2,13 @@
  * Which settlement rows of a consumer's stream are decided. Rows are numbered over the stream, each belongs to one partition, and each
  * partition decides its own in order; the consumer is told one number, up to which all are decided, and the rows that were refused.
  */
-import type { ErrorCode } from '@seriatim/protocol';
+import { type ErrorCode, RefusalError } from '@seriatim/protocol';
+
+/**
+ * Rows behind the last one up to which all were told as decided. A partition refuses rows above its own limit, but what it refused is remembered
+ * until the rows before are decided: a client that goes on nevertheless is ended with OVERLOADED.
+ */
+export const UNDECIDED_ROWS_MAX = 262_144;
 
 /** Rows answered at once. */
 export interface SettledRows {
@@ -31,16 +37,16 @@ export class SettlementAnswers {
   /** Refused rows that were told before everything up to them was decided. */
   readonly #toldRefused = new Set<number>();
 
-  /** Numbers the next row, which this partition is to decide. */
+  /** Numbers the next row, which this partition is to decide. Throws OVERLOADED, as {@link refuseNext} does, when too many are not decided. */
   take(partition: number): number {
-    const row = ++this.#taken;
+    const row = this.#next();
     this.#rowsOf(partition).numbers.push(row);
     return row;
   }
 
   /** Numbers the next row and refuses it. */
   refuseNext(code: ErrorCode): void {
-    this.#refused.push({ row: ++this.#taken, code });
+    this.#refused.push({ row: this.#next(), code });
   }
 
   /** The partition decided its rows up to this one, and refused some, of these or of later ones. */
@@ -84,6 +90,14 @@ export class SettlementAnswers {
       refusedRows: refused.map(({ row }) => row),
       refusedCodes: refused.map(({ code }) => code),
     };
+  }
+
+  #next(): number {
+    if (this.#taken - this.#told >= UNDECIDED_ROWS_MAX) {
+      const message = `${UNDECIDED_ROWS_MAX} settlement rows of this stream wait to be decided, the limit is reached; wait for answers`;
+      throw new RefusalError('OVERLOADED', message);
+    }
+    return ++this.#taken;
   }
 
   #settled(): number {

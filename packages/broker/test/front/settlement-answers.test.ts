@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SettlementAnswers } from '../../src/front/settlement-answers.ts';
+import { SettlementAnswers, UNDECIDED_ROWS_MAX } from '../../src/front/settlement-answers.ts';
 
 describe('answers to settlements of several partitions', () => {
   it('rise to the row before the first one that is not decided', () => {
@@ -32,6 +32,20 @@ describe('answers to settlements of several partitions', () => {
       refusedRows: [2],
       refusedCodes: ['SETTLEMENT_OUT_OF_ORDER'],
     });
+  });
+
+  it('are not waited for without end', () => {
+    const answers = new SettlementAnswers();
+    answers.take(0);
+    for (let row = 2; row <= UNDECIDED_ROWS_MAX; row++) answers.take(1);
+    answers.decided(1, UNDECIDED_ROWS_MAX, [], []);
+    expect(answers.tell()).toBeNull();
+    const overloaded = expect.objectContaining({ code: 'OVERLOADED' });
+    expect(() => answers.take(1)).toThrow(overloaded);
+    expect(() => answers.refuseNext('NOT_LEADER')).toThrow(overloaded);
+    answers.decided(0, 1, [], []);
+    expect(answers.tell()).toMatchObject({ settledRows: UNDECIDED_ROWS_MAX });
+    expect(answers.take(0)).toBe(UNDECIDED_ROWS_MAX + 1);
   });
 
   it('refuse what a partition will not decide any more, but not twice', () => {

@@ -22,6 +22,7 @@ import type {
 } from '../../subscription-contracts.ts';
 import type { PartitionState } from '../partition-state.ts';
 import type { RecordSource } from '../record-source.ts';
+import type { ConsumerAttachment } from './consumer-attachment.ts';
 import { DeadLetterDesk } from './dead-letter-desk.ts';
 import { encodePosition } from './subscription-command.ts';
 import { SubscriptionDesk } from './subscription-desk.ts';
@@ -154,12 +155,16 @@ export class PartitionSubscriptions implements PartitionDispatch {
     }
     for (const group of desk.groups.holders.values()) desk.groups.tellLost(group, 'GENERATION_CHANGED');
     const consumers = desk.end();
-    for (const consumer of consumers) consumer.answered(consumer.lastNumber, consumer.rowsTaken);
+    // Those that are being attached find that their desk ended, or are told so: they attach again.
+    const active = consumers.filter((consumer) => consumer.active);
+    for (const consumer of active) consumer.answered(consumer.lastNumber, consumer.rowsTaken);
+    this.#dismiss(consumers.filter((consumer) => !consumer.active));
     this.#desks.delete(id);
     this.#letters.get(id)?.end();
     this.#letters.delete(id);
     const next = this.#open(id as SubscriptionId, true);
-    if (next !== undefined) next.adopt(consumers);
+    if (next === undefined) this.#dismiss(active);
+    else next.adopt(active);
   }
 
   /** A definition of this topic changed. */
@@ -239,16 +244,16 @@ export class PartitionSubscriptions implements PartitionDispatch {
     this.#letters.clear();
     const desks = [...this.#desks.values()];
     this.#desks.clear();
-    for (const desk of desks) {
-      for (const consumer of desk.end()) {
-        if (consumer.attached) this.#tellEnd(() => consumer.sink.event({ type: 'leadership-ended' }));
-        consumer.close();
-      }
-    }
+    for (const desk of desks) this.#dismiss(desk.end());
   }
 
-  #tellEnd(tell: () => void): void {
-    this.#options.clock.soon(tell);
+  /** Nobody serves these consumers here any more. */
+  #dismiss(consumers: readonly ConsumerAttachment[]): void {
+    for (const consumer of consumers) {
+      const { attached, sink } = consumer;
+      if (attached) this.#options.clock.soon(() => sink.event({ type: 'leadership-ended' }));
+      consumer.close();
+    }
   }
 }
 

@@ -29,8 +29,8 @@ import { GroupIntake } from './group-intake.ts';
 import { OffsetWindow } from './offset-window.ts';
 import { RecordScan } from './record-scan.ts';
 import { RunPool } from './run-pool.ts';
+import { SessionRegister } from './session-register.ts';
 import { Settlements } from './settlements.ts';
-import { encodeSessions } from './subscription-command.ts';
 import { FLAG_BEHIND, FLAG_DEAD_LETTERING, FLAG_REPLACED, type Row } from './subscription-rows.ts';
 import type { SubscriptionProgress } from './subscription-state.ts';
 import { Turns } from './turns.ts';
@@ -75,6 +75,7 @@ export class SubscriptionDesk implements ConsumerDesk {
   readonly options: SubscriptionDeskOptions;
   readonly #scan: RecordScan;
   readonly #turns: Turns;
+  readonly #sessions: SessionRegister;
   #consumers: ConsumerAttachment[] = [];
   /** Those that left and wait until what they settled is durable. */
   readonly #leaving = new Set<ConsumerAttachment>();
@@ -108,6 +109,7 @@ export class SubscriptionDesk implements ConsumerDesk {
     const onLost = (from: number, to: number): void => this.#tellGap(from, to);
     this.#scan = new RecordScan({ desk: this.groups, intake, source, scanBytesMax, onRead, onLost, count });
     this.#turns = new Turns(this.groups);
+    this.#sessions = new SessionRegister({ clock, shard, applied });
     this.comeBack = new ComeBack({
       desk: this.groups,
       sessions: options.sessions,
@@ -115,7 +117,7 @@ export class SubscriptionDesk implements ConsumerDesk {
       fail: (group) => this.settlements.fail(group, 'the consumer did not come back', 0, false),
       onGone: (session) => {
         const attached = this.#consumers.some(({ identity }) => identity.session === session);
-        if (!attached) this.#proposeSessions([], [session]);
+        if (!attached) void this.#sessions.gone(session);
       },
       onFreed: () => this.wake(),
     });
@@ -152,7 +154,7 @@ export class SubscriptionDesk implements ConsumerDesk {
       this.comeBack.release(session, false);
       this.comeBack.settled(session);
     }
-    if (!applied.sessions.has(session)) await this.#sessionApplied(consumer);
+    await this.#register(consumer);
     // The entry may have been applied in the same turn in which leadership ended.
     if (this.#ended) throw attachingLost();
     consumer.attached = true;
@@ -191,7 +193,7 @@ export class SubscriptionDesk implements ConsumerDesk {
     this.#leaving.delete(consumer);
     if (!durable || this.#consumers.some(({ identity }) => identity.session === consumer.identity.session))
       return durable;
-    return new Promise((resolve) => this.#proposeSessions([], [consumer.identity.session], resolve));
+    return this.#sessions.gone(consumer.identity.session);
   }
 
   /** Looks for work when the events that are ready now are handled. */
@@ -211,11 +213,12 @@ export class SubscriptionDesk implements ConsumerDesk {
     this.#scan.end();
     this.comeBack.end();
     this.progress.end();
+    this.#sessions.end();
     for (const consumer of this.#leaving) consumer.forsake();
     return this.#consumers;
   }
 
-  /** Takes over the consumers of the generation before. */
+  /** Takes over the consumers of the generation before, of which what they named is answered. */
   adopt(consumers: readonly ConsumerAttachment[]): void {
     for (const consumer of consumers) consumer.desk = this;
     this.#consumers = [...consumers];
@@ -250,6 +253,9 @@ export class SubscriptionDesk implements ConsumerDesk {
     if (this.#consumers.length > 0 && delivers()) {
       if (!shard.leadsForSure()) this.#confirm();
       else this.#work();
+    } else {
+      // Nothing is found now, but a hold may have ended, or left nothing to be found.
+      this.#retryDeferred();
     }
     this.#arm();
   }
@@ -276,6 +282,10 @@ export class SubscriptionDesk implements ConsumerDesk {
       if (!moved && !read && !delivered && !this.#scan.canReadGroups && !this.#makeRoom()) break;
     }
     if (rounds === ROUNDS_MAX) this.wake();
+    this.#retryDeferred();
+  }
+
+  #retryDeferred(): void {
     for (const consumer of this.#consumers) if (consumer.hasDeferred) consumer.retryDeferred();
   }
 
@@ -325,35 +335,12 @@ export class SubscriptionDesk implements ConsumerDesk {
     this.options.clock.soon(() => before.replaced(reason));
   }
 
-  #sessionApplied(consumer: ConsumerAttachment): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#proposeSessions([consumer.identity.session], [], (applied) => {
-        if (applied && !this.#ended) return resolve();
-        this.#consumers = this.#consumers.filter((other) => other !== consumer);
-        reject(attachingLost());
-      });
-    });
-  }
-
-  #proposeSessions(
-    attached: readonly string[],
-    gone: readonly string[],
-    done: (applied: boolean) => void = () => {},
-  ): void {
-    const { shard, applied, clock } = this.options;
-    const { id, generation } = applied;
-    const data = encodeSessions({ subscription: id, generation, attached, gone });
-    const propose = (): void => {
-      if (this.#ended) {
-        done(false);
-        return;
-      }
-      const result = shard.propose(data, (fate) => done(fate.type === 'applied'));
-      if (result.type === 'accepted') return;
-      if (result.reason !== 'notLeader') clock.after(TIMER_SLACK, propose);
-      else done(false);
-    };
-    propose();
+  /** Rejects when leadership is lost before it is known that the consumer's session came. */
+  async #register(consumer: ConsumerAttachment): Promise<void> {
+    const { session } = consumer.identity;
+    if (this.#sessions.isKnown(session) || (await this.#sessions.came(session))) return;
+    this.#consumers = this.#consumers.filter((other) => other !== consumer);
+    throw attachingLost();
   }
 
   /** Sets the one timer for holds that end and delays that are over. */

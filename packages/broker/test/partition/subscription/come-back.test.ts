@@ -1,4 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { PartitionSubscriptions } from '../../../src/partition/subscription/partition-subscriptions.ts';
+import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
+import { type Setup, settle } from '../setup.ts';
+import { type Delivered, FakeConsumer } from './fake-consumer.ts';
 import { consumer, nextLeader, pass, produce, subscribed, turn } from './subscribed.ts';
 
 describe('a holder after a change of leader', () => {
@@ -37,5 +41,85 @@ describe('a holder after a change of leader', () => {
     expect(first.contents()).toEqual(['a:1', 'a:1']);
     const { subscriptions } = setup.partition.state;
     expect(subscriptions.get(1)?.sessions.has(first.session)).toBe(true);
+  });
+});
+
+/** The next generation is proposed, and not committed. */
+async function beginAnew(setup: Setup): Promise<{ readonly done: Promise<unknown> }> {
+  setup.definitions.change(1, { generation: 2 });
+  const start = { kind: 0, offset: 0, time: 0 };
+  const step = {
+    type: 'pin',
+    operation: 1,
+    subscription: 1 as SubscriptionId,
+    generation: 2,
+    start,
+  } as const;
+  const done = setup.partition.administration.positionStep(step, setup.clock.time + 1_000);
+  await settle();
+  return { done };
+}
+
+describe('a consumer that is being attached', () => {
+  it('stays known when it comes again before it is applied that it left', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    const { sessions } = setup.partition.state.subscriptions.get(1) ?? { sessions: new Set() };
+    void one.attachment?.detach('clean');
+    await settle();
+    await settle();
+    expect(setup.shard.log.length).toBeGreaterThan(setup.shard.committed);
+    const again = one.attach(setup.partition);
+    await settle();
+    await turn(setup);
+    await again;
+    expect([...sessions]).toEqual(['session-one']);
+  });
+
+  it('attaches anew when the subscription begins anew meanwhile, and is given nothing before', async () => {
+    const setup = await subscribed();
+    await produce(setup, 'a1');
+    const one = new FakeConsumer('one');
+    const attaching = expect(one.attach(setup.partition)).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    await settle();
+    const pinned = await beginAnew(setup);
+    await turn(setup);
+    await Promise.all([attaching, pinned.done]);
+    const { dispatch } = setup.partition;
+    expect((dispatch as PartitionSubscriptions).desk(1 as SubscriptionId)?.consumers).toEqual([]);
+    const two = await consumer(setup, 'two');
+    expect(two.contents()).toEqual(['a:1']);
+  });
+
+  it('is told so when the subscription begins anew before it could be answered what it named', async () => {
+    const setup = await subscribed();
+    await produce(setup, 'a1');
+    const one = await consumer(setup, 'one');
+    const pinned = await beginAnew(setup);
+    setup.definitions.change(1, { generation: 1 });
+    await one.attach(setup.partition);
+    setup.shard.commit();
+    await turn(setup);
+    await pinned.done;
+    expect(one.events).toContainEqual({ type: 'leadership-ended' });
+  });
+
+  it('is answered when its hold ends before its group is found, also in a subscription that is paused', async () => {
+    const setup = await subscribed({ holdMilliseconds: 1_000 }, {}, { tailBytesMax: 10 });
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1');
+    await produce(setup, 'b1');
+    setup.source.empty = true;
+    await nextLeader(setup);
+    void one.attach(setup.partition, 1, one.holds());
+    await turn(setup);
+    setup.definitions.change(1, { paused: true });
+    const held = one.events.find((event) => event.type === 'held' && event.group === 'a');
+    if (held?.type !== 'held') throw new Error('a was not kept');
+    const row = one.ack({ ...one.all[0], epoch: held.tokenEpoch, counter: held.tokenCounter } as Delivered);
+    await pass(setup, 500);
+    expect(one.refused.get(row)).toBeUndefined();
+    await pass(setup, 1_000);
+    expect(one.refused.get(row)).toBe('HOLD_LOST');
   });
 });
