@@ -7,7 +7,7 @@ import type { ActiveGroup } from './active-group.ts';
 import type { ConsumerAttachment } from './consumer-attachment.ts';
 import type { GroupDesk } from './group-desk.ts';
 import { NO_RUN } from './run-pool.ts';
-import { FLAG_BEHIND, FLAG_PARKED, FLAGS_BLOCKING } from './subscription-rows.ts';
+import { FLAG_BEHIND, FLAG_PARKED, FLAG_REWOUND, FLAGS_BLOCKING } from './subscription-rows.ts';
 
 /** What coming back needs. */
 export interface ComeBackOptions {
@@ -195,11 +195,13 @@ export class ComeBack {
   #overFor(key: number, named: ResumedHold): HoldLossReason | null {
     const { rows } = this.#options.desk.options.progress;
     const { settled, next } = this.#standing(key, named.life);
-    if (settled >= 0 && named.settledSequence > settled) return 'GROUP_REWOUND';
+    const row = rows.find(key);
+    const ofLife = row >= 0 && rows.life(row) === named.life;
+    const rewound = ofLife && (rows.flags(row) & FLAG_REWOUND) !== 0;
+    if (rewound || (settled >= 0 && named.settledSequence > settled)) return 'GROUP_REWOUND';
     if (named.headOffset < 0) return null;
     if (named.headOffset < next) return 'HOLD_TAKEN';
-    const row = rows.find(key);
-    const failed = row >= 0 && rows.life(row) === named.life && rows.failures(row) >= named.headAttempt;
+    const failed = ofLife && rows.failures(row) >= named.headAttempt;
     return failed ? 'HOLD_EXPIRED' : null;
   }
 

@@ -13,7 +13,13 @@ import { HoldList } from './hold-list.ts';
 import { NumberQueue } from './number-queue.ts';
 import type { OffsetWindow } from './offset-window.ts';
 import { NO_RUN, type RunPool } from './run-pool.ts';
-import { FLAG_BEHIND, FLAG_DEAD_LETTERING, FLAG_REPLACED, FLAGS_BLOCKING } from './subscription-rows.ts';
+import {
+  FLAG_BEHIND,
+  FLAG_DEAD_LETTERING,
+  FLAG_REPLACED,
+  FLAG_REWOUND,
+  FLAGS_BLOCKING,
+} from './subscription-rows.ts';
 import type { WorkingProgress } from './working-progress.ts';
 
 /** What the desk works with. */
@@ -116,6 +122,7 @@ export class GroupDesk {
     group.lastSequence = group.settled;
     group.since = clock.wallTime();
     this.holders.set(group.counter, group);
+    this.#dropRewound(group.key);
     this.renew(group);
     this.tellGap(group);
   }
@@ -338,6 +345,16 @@ export class GroupDesk {
     const { rows } = this.options.progress;
     const row = rows.find(key);
     return row >= 0 && (rows.flags(row) & FLAGS_BLOCKING) !== 0;
+  }
+
+  /** From now on a holder may come back. Until that is replicated the next leader lets none: the group is delivered again. */
+  #dropRewound(key: number): void {
+    const { progress } = this.options;
+    const { rows } = progress;
+    const row = rows.find(key);
+    if (row < 0 || (rows.flags(row) & FLAG_REWOUND) === 0) return;
+    rows.setFlags(row, rows.flags(row) & ~FLAG_REWOUND);
+    progress.touch(key);
   }
 
   #releaseReadAhead(group: ActiveGroup): void {

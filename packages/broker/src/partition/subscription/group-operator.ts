@@ -86,8 +86,7 @@ export class GroupOperator {
     sight: Sight,
   ): Promise<GroupActionResult> {
     checkReplacements(desk, action);
-    const isPaused = (before.flags & FLAG_PAUSED) !== 0;
-    if ((action.type === 'pause' && isPaused) || (action.type === 'resume' && !isPaused)) {
+    if (isDone(desk, key, action, before)) {
       return Promise.resolve({ settled: 0, waiting: waiting(desk, key, before) });
     }
     if (desk.ended)
@@ -108,7 +107,9 @@ export class GroupOperator {
   ): Promise<void> {
     const { progress, options } = desk;
     const { applied } = options;
-    const done = progress.done + outcome.settled - outcome.reopened;
+    progress.flushAll();
+    const { floor, done, lost } = progress.totalsTold;
+    const totals = { floor, done: done + outcome.settled - outcome.reopened, lost };
     const rows = new SubscriptionRows();
     rows.setRow(rows.add(key), outcome.row);
     const time = this.#options.clock.wallTime();
@@ -129,18 +130,25 @@ export class GroupOperator {
         why: action.why,
         replacement,
       },
-      // The window's floor may have passed groups whose rows wait for the next progress command.
-      { floor: progress.floorTold, done, lost: progress.lost },
+      totals,
       rows,
       key,
     );
     const committed = proposed(this.#options.shard, command);
     // Accepted: what this leader remembers follows at once, since later commands lie behind this one.
-    progress.done = done;
     if (!failed) progress.explain(key, reason, time);
-    desk.takeRow(key, outcome.row, action.type === 'rewind', replacement);
+    desk.takeRow(key, outcome.row, { rewound: action.type === 'rewind', replacement, totals });
     return committed;
   }
+}
+
+/** True when a pause or resumption would change nothing of what is stored; one that is under way may still be lost. */
+function isDone(desk: SubscriptionDesk, key: number, { type }: GroupAction, before: Row): boolean {
+  if (type !== 'pause' && type !== 'resume') return false;
+  const { rows } = desk.options.applied;
+  const at = rows.find(key);
+  const stored = at < 0 ? 0 : rows.flags(at) & FLAG_PAUSED;
+  return stored === (before.flags & FLAG_PAUSED) && (stored !== 0) === (type === 'pause');
 }
 
 function nameOf(action: GroupAction): (typeof ACTION_NAMES)[number] {

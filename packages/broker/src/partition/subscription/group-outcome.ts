@@ -10,6 +10,7 @@ import {
   FLAG_PARKED,
   FLAG_PAUSED,
   FLAG_REPLACED,
+  FLAG_REWOUND,
   type Row,
 } from './subscription-rows.ts';
 
@@ -74,7 +75,7 @@ export function outcomeOf(
       if (target === null || action.sequence > before.settled + 1) throw outOfRange(action.sequence);
       if ((before.flags & FLAG_PARKED) !== 0) throw parked();
       if ((before.flags & FLAG_DEAD_LETTERING) !== 0) throw deadLettering();
-      const flags = (before.flags & FLAG_PAUSED) | FLAG_BEHIND;
+      const flags = (before.flags & FLAG_PAUSED) | FLAG_BEHIND | FLAG_REWOUND;
       const settled = action.sequence - 1;
       const row = { ...before, failures: 0, notBefore: 0, flags, settled, next: target.offset };
       const reopened = key === 0 ? (ungrouped?.messages ?? 0) : before.settled - settled;

@@ -166,7 +166,7 @@ export class RecordScan {
     const { rows } = desk.options.progress;
     const known = desk.active.get(key);
     if (known !== undefined) {
-      if (known.catchUp && known.readAheadMessages === 0) {
+      if (known.catchUp && known.readAheadMessages === 0 && !desk.isBlocked(key)) {
         known.reading = true;
         return known;
       }

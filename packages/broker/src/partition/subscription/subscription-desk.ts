@@ -31,6 +31,7 @@ import { RecordScan } from './record-scan.ts';
 import { RunPool } from './run-pool.ts';
 import { SessionRegister } from './session-register.ts';
 import { Settlements } from './settlements.ts';
+import type { Totals } from './subscription-command.ts';
 import { FLAG_BEHIND, FLAG_DEAD_LETTERING, FLAG_REPLACED, type Row } from './subscription-rows.ts';
 import type { SubscriptionProgress } from './subscription-state.ts';
 import { Turns } from './turns.ts';
@@ -63,6 +64,15 @@ export interface SubscriptionDeskOptions {
   readonly countRead: (records: number) => void;
   /** Sessions that may come back: none when the desk begins a new generation in the same term. */
   readonly sessions: Iterable<string>;
+}
+
+/** What an operator's command tells beside the row that it makes. */
+export interface OperatorCommand {
+  /** The group's hold is void. */
+  readonly rewound: boolean;
+  /** Empty: none. */
+  readonly replacement: Uint8Array;
+  readonly totals: Totals;
 }
 
 /** See the head of this file. */
@@ -225,8 +235,8 @@ export class SubscriptionDesk implements ConsumerDesk {
     this.wake();
   }
 
-  /** An operator's command was proposed: this is the group's row now. `rewound`: its hold is void. */
-  takeRow(key: number, row: Row, rewound: boolean, replacement: Uint8Array): void {
+  /** An operator's command was proposed: this is the group's row now. */
+  takeRow(key: number, row: Row, { rewound, replacement, totals }: OperatorCommand): void {
     const { groups, progress } = this;
     const group = groups.active.get(key);
     if (rewound) groups.delays.cancel(key);
@@ -238,9 +248,10 @@ export class SubscriptionDesk implements ConsumerDesk {
       // Its holder may settle what it has; the rest is read when nothing blocks the group any more.
       groups.markBehind(group);
       groups.dropReadAhead(group);
-      group.catchUp = true;
+      // What a read under way brings is void.
+      group.readAgainFrom(group.readFrom);
     }
-    progress.told(key, row);
+    progress.told(key, row, totals);
     if (replacement.length > 0) progress.rows.replacements.set(key, replacement);
     else if ((row.flags & FLAG_REPLACED) === 0) progress.rows.replacements.delete(key);
     groups.wake(key);

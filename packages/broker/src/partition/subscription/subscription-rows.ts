@@ -17,6 +17,9 @@ export const FLAG_DEAD_LETTERING = 8;
 /** The head has a replacement. */
 export const FLAG_REPLACED = 16;
 
+/** It was rewound, and given to nobody since: who held it before holds it no more. */
+export const FLAG_REWOUND = 32;
+
 /** Flags of a group that nobody is given. */
 export const FLAGS_BLOCKING: number = FLAG_PARKED | FLAG_PAUSED | FLAG_DEAD_LETTERING;
 

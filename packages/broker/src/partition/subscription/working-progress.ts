@@ -68,9 +68,9 @@ export class WorkingProgress {
     }
   }
 
-  /** The floor of the last command that was accepted: every group that it passed has its row in that command or before. */
-  get floorTold(): number {
-    return this.#totalsTold.floor;
+  /** What the commands accepted so far say: they tell the rows of all that it counts, and of every group that the floor passed. */
+  get totalsTold(): Totals {
+    return this.#totalsTold;
   }
 
   /** The row of a key, added with zeros when there is none. */
@@ -98,8 +98,10 @@ export class WorkingProgress {
     this.#schedule();
   }
 
-  /** A row that a command of another kind told. */
-  told(key: number, row: Row): void {
+  /** A row that a command of another kind told, with totals of its own. */
+  told(key: number, row: Row, totals: Totals): void {
+    this.done += totals.done - this.#totalsTold.done;
+    this.#totalsTold = totals;
     const at = this.rowOf(key);
     this.rows.setRow(at, row);
     this.#told.add(key);
@@ -114,20 +116,28 @@ export class WorkingProgress {
 
   /** Proposes what is there, as far as the limit of commands under way allows. */
   flush(): void {
-    if (this.#ended || this.#blocked) return;
+    if (!this.#ended && !this.#blocked) this.#flush(this.#options.limits.progressInFlightMax);
+  }
+
+  /** Proposes all that is there, unless the core refuses it now, so that the totals of a command of another kind count nothing that is not told. */
+  flushAll(): void {
+    if (!this.#ended) this.#flush(Number.POSITIVE_INFINITY);
+  }
+
+  #flush(inFlightMax: number): void {
     this.#cancelTimer();
     this.#timerSet = false;
     const { limits, window } = this.#options;
-    if (!this.#changed && window.floor === this.floorTold) {
+    const { progressRowsMax } = limits;
+    if (!this.#changed && window.floor === this.#totalsTold.floor) {
       this.#answerWithoutCommand();
       return;
     }
-    const { progressRowsMax, progressInFlightMax } = limits;
     // With nothing open and nobody behind the total is known, whatever was not counted when retention removed records.
     if (window.floor === window.end && this.rows.behind === 0) this.done = window.end;
     const keys = this.#keysToTell(window.floor);
     let told = 0;
-    while (this.#flights.length < progressInFlightMax) {
+    while (this.#flights.length < inFlightMax) {
       const some = keys.slice(told, told + progressRowsMax);
       told += some.length;
       // The floor passes groups whose rows come with the last command only, and so do the totals.

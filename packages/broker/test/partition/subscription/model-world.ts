@@ -16,6 +16,7 @@ import { replay, type Setup, settle } from '../setup.ts';
 import { type KnownRecord, lostRecords, settledRecords, stuckGroups } from './desk-check.ts';
 import { ModelConsumer } from './model-consumer.ts';
 import { EXAMPLES } from './model-examples.ts';
+import { ModelOperator } from './model-operator.ts';
 import { Oracle } from './model-oracle.ts';
 import { subscribed, turn } from './subscribed.ts';
 
@@ -39,10 +40,12 @@ class World {
   readonly setup: Setup;
   readonly oracle = new Oracle();
   readonly consumers: ModelConsumer[];
+  readonly operator: ModelOperator;
   #value = 0;
 
   constructor(setup: Setup) {
     this.setup = setup;
+    this.operator = new ModelOperator(setup, this.oracle);
     this.consumers = [1, 2, 3].map((at) => new ModelConsumer(this.oracle, `consumer-${at}`));
   }
 
@@ -93,9 +96,11 @@ class World {
       case 14:
         if (b % 6 === 0) clock.advance(b % 12 === 0 ? 2_100 : 1_000);
         return;
-      default:
+      case 15:
         consumer.lie(b);
         return;
+      default:
+        this.operator.act(GROUPS[a % GROUPS.length] as string, b);
     }
   }
 
@@ -120,6 +125,8 @@ class World {
       setup.clock.advance(200);
       await turn(setup);
       for (const consumer of this.consumers) consumer.settleAll();
+      for (const group of GROUPS) if (this.setup.partition.group(group) !== null) this.operator.resume(group);
+      await turn(setup);
       await this.resolveParked();
     }
   }
@@ -178,7 +185,9 @@ class World {
 
   readonly #sent = (key: number): number => {
     const group = GROUPS.find((name) => this.#key(name) === key);
-    return group === undefined ? 0 : this.oracle.group(group).sent;
+    if (group === undefined) return 0;
+    const { sent, discarding } = this.oracle.group(group);
+    return discarding > 0 ? Number.POSITIVE_INFINITY : sent;
   };
 
   #checkFloor(
@@ -197,10 +206,9 @@ class World {
       const row = rows.find(names.find(bytes, 0, bytes.length) + 1);
       const behind = row >= 0 && (rows.flags(row) & FLAG_BEHIND) !== 0;
       const settled = row >= 0 ? sequence <= rows.settled(row) : false;
-      const model = this.oracle.group(group);
-      if (settled && sequence > model.sent)
-        this.oracle.violate(`${which}: ${group}${sequence} settled by nobody`);
-      if (offset >= floor || sequence <= model.sent) continue;
+      const sent = this.#sent(this.#key(group));
+      if (settled && sequence > sent) this.oracle.violate(`${which}: ${group}${sequence} settled by nobody`);
+      if (offset >= floor || sequence <= sent) continue;
       if (!behind || rows.next(row) > offset) {
         this.oracle.violate(
           `${which}: ${group}${sequence} lies below the floor ${floor}, not settled, not behind`,
@@ -237,6 +245,7 @@ async function checkEnd(world: World, imageAt: number): Promise<void> {
   const { setup, oracle } = world;
   const { partition, shard } = setup;
   const applied = partition.state.subscriptions.get(1);
+  oracle.checkOwed();
   assert.deepEqual(oracle.violations, []);
   const end = partition.highWatermark;
   const { floor, done, lost } = applied ?? {};
@@ -245,7 +254,7 @@ async function checkEnd(world: World, imageAt: number): Promise<void> {
     const last = partition.group(group)?.lastSequence ?? 0;
     const model = oracle.group(group);
     assert.deepEqual({ group, sent: model.sent, seen: model.seen }, { group, sent: last, seen: last });
-    for (let sequence = 1; sequence <= last; sequence++)
+    for (let sequence = 1 + model.discarded; sequence <= last; sequence++)
       assert((model.deliveries[sequence] ?? 0) > 0, `${group}${sequence} was never delivered`);
   }
   const hash = partition.state.hash();
@@ -263,6 +272,8 @@ export interface ModelCounts {
   readonly failed: number;
   readonly resumed: number;
   readonly repeated: number;
+  readonly rewound: number;
+  readonly operated: number;
 }
 
 /** Runs the model so many times; rejects with fast-check's report of the smallest run that goes wrong. */
@@ -270,8 +281,8 @@ export async function runModel(options: {
   readonly runs: number;
   readonly seed?: number;
 }): Promise<ModelCounts> {
-  const one = fc.tuple(fc.nat(15), fc.nat(60), fc.nat(60));
-  const counts = { acked: 0, failed: 0, resumed: 0, repeated: 0 };
+  const one = fc.tuple(fc.nat(16), fc.nat(60), fc.nat(60));
+  const counts = { acked: 0, failed: 0, resumed: 0, repeated: 0, rewound: 0, operated: 0 };
   const { runs: numRuns, seed } = options;
   await fc.assert(
     fc.asyncProperty(fc.array(one, { minLength: 30, maxLength: 200 }), fc.nat(40), async (steps, imageAt) => {

@@ -10,6 +10,8 @@ describe('a subscription under random consumers and leaders', () => {
     expect(counts.acked).toBeGreaterThan(1_000);
     expect(counts.failed).toBeGreaterThan(20);
     expect(counts.resumed).toBeGreaterThan(50);
+    expect(counts.rewound).toBeGreaterThan(50);
+    expect(counts.operated).toBeGreaterThan(200);
     expect(counts.repeated).toBeGreaterThan(50);
   });
 });

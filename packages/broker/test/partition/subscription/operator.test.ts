@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GroupAction, SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { store } from '../appending.ts';
-import type { Setup } from '../setup.ts';
+import { type Setup, settle } from '../setup.ts';
 import type { Delivered, FakeConsumer } from './fake-consumer.ts';
 import { consumer, nextLeader, pass, produce, progress, remove, subscribed, turn } from './subscribed.ts';
 
@@ -63,6 +63,18 @@ describe("an operator's action", () => {
     expect(await third).toEqual({ settled: 0, waiting: 3 });
     await progress(setup);
     expect(row(setup, 2)).toMatchObject({ settled: 1, flags: 5 });
+  });
+
+  it('is not answered as done while the one that did it may still be lost', async () => {
+    const setup = await parked();
+    const first = ask(setup, 'b', { type: 'pause', ...ACTOR });
+    await settle();
+    const second = ask(setup, 'b', { type: 'pause', ...ACTOR });
+    await settle();
+    setup.shard.lose(setup.shard.committed);
+    await turn(setup);
+    await expect(first).rejects.toMatchObject({ code: 'NOT_COMMITTED' });
+    await expect(second).rejects.toMatchObject({ code: 'NOT_COMMITTED' });
   });
 
   it('is refused when where the group stands can not be read, and settles nothing', async () => {
