@@ -22,6 +22,8 @@ export class ActiveGroup {
   behind = false;
   /** It reads by its index, the scan passes it over. */
   catchUp = false;
+  /** An operator paused it while it was held: its holder settles what it has and is given no more. */
+  paused = false;
   /** A read by its index is queued or under way. */
   reading = false;
   /** How often reading went back: what a read that began before brings is void. */

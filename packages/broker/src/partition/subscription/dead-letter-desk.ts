@@ -54,7 +54,13 @@ export class DeadLetterDesk {
   constructor(options: DeadLetterDeskOptions) {
     this.#options = options;
     this.#heads = new HeadReader(options.desk.options.state, options.source);
-    options.desk.progress.onApplied = () => this.#next();
+    const { progress } = options.desk;
+    progress.onApplied = () => this.#next();
+    // Those that were on their way when the term before ended.
+    const { rows } = progress;
+    for (let row = 0; row < rows.count; row++) {
+      if ((rows.flags(row) & FLAG_DEAD_LETTERING) !== 0) this.add(rows.key(row));
+    }
   }
 
   /** The group's head is to be written; its row may not be applied yet. */

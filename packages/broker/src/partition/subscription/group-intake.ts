@@ -38,8 +38,9 @@ export class GroupIntake {
       return;
     }
     this.#position(group, run);
-    if (group.readAheadMessages >= limits.groupReadAheadMax || this.#leavesGap(group, run)) {
-      // It reads on by its index when its holder has taken, or settled, what is here.
+    const isFull = group.readAheadMessages >= limits.groupReadAheadMax;
+    if (isFull || group.paused || this.#leavesGap(group, run)) {
+      // It reads on by its index when its holder has taken, or settled, what is here, or when it is resumed.
       this.#desk.markBehind(group);
       group.catchUp = true;
       this.#pass(end);

@@ -228,7 +228,6 @@ export class PartitionSubscriptions implements PartitionDispatch {
     });
     const letters = this.#letterDesk(desk, settings);
     this.#desks.set(id, desk);
-    desk.resumeDeadLetters();
     return desk;
   }
 

@@ -32,7 +32,13 @@ import { RunPool } from './run-pool.ts';
 import { SessionRegister } from './session-register.ts';
 import { Settlements } from './settlements.ts';
 import type { Totals } from './subscription-command.ts';
-import { FLAG_BEHIND, FLAG_DEAD_LETTERING, FLAG_REPLACED, type Row } from './subscription-rows.ts';
+import {
+  FLAG_BEHIND,
+  FLAG_DEAD_LETTERING,
+  FLAG_PAUSED,
+  FLAG_REPLACED,
+  type Row,
+} from './subscription-rows.ts';
 import type { SubscriptionProgress } from './subscription-state.ts';
 import { Turns } from './turns.ts';
 import { WorkingProgress } from './working-progress.ts';
@@ -251,6 +257,7 @@ export class SubscriptionDesk implements ConsumerDesk {
       // What a read under way brings is void.
       group.readAgainFrom(group.readFrom);
     }
+    if (group !== undefined) group.paused = (row.flags & FLAG_PAUSED) !== 0;
     progress.told(key, row, totals);
     if (replacement.length > 0) progress.rows.replacements.set(key, replacement);
     else if ((row.flags & FLAG_REPLACED) === 0) progress.rows.replacements.delete(key);
@@ -383,14 +390,6 @@ export class SubscriptionDesk implements ConsumerDesk {
       this.settlements.fail(group, 'the hold ended before the message was settled', 0, false);
     } else if (this.groups.leaveToIndex(group)) {
       this.groups.wake(group.key);
-    }
-  }
-
-  /** Has heads that were on their way to the dead-letter topic written. */
-  resumeDeadLetters(): void {
-    const { rows } = this.progress;
-    for (let row = 0; row < rows.count; row++) {
-      if ((rows.flags(row) & FLAG_DEAD_LETTERING) !== 0) this.options.onDeadLetter(rows.key(row));
     }
   }
 }
