@@ -123,4 +123,64 @@ export const modelMutants: readonly { readonly name: string; readonly edits: rea
     name: 'a cursor that says nothing is believed by the next leader',
     edits: [{ file: `${DESK}/working-progress.ts`, find: 'this.rows.sweep(applied.floor);', replace: '' }],
   },
+  {
+    name: 'what a read brings is delivered although the group was paused meanwhile',
+    edits: [
+      {
+        file: `${DESK}/record-scan.ts`,
+        find: 'known.readAheadMessages === 0 && !desk.isBlocked(key)',
+        replace: 'known.readAheadMessages === 0',
+      },
+    ],
+  },
+  {
+    name: 'what is stored after a pause goes to the holder',
+    edits: [
+      {
+        file: `${DESK}/group-intake.ts`,
+        find: 'if (isFull || group.paused ||',
+        replace: 'if (isFull ||',
+      },
+    ],
+  },
+  {
+    name: "an operator's command counts what is not told",
+    edits: [
+      {
+        file: `${DESK}/group-operator.ts`,
+        find: 'progress.flushAll();\n    const { floor, done, lost } = progress.totalsTold;',
+        replace: 'const { done, lost } = progress; const { floor } = progress.totalsTold;',
+      },
+    ],
+  },
+  {
+    name: 'a pause is answered as done while it may still be lost',
+    edits: [
+      {
+        file: `${DESK}/group-operator.ts`,
+        find: 'const stored = at < 0 ? 0 : rows.flags(at) & FLAG_PAUSED;',
+        replace: 'void at; const stored = before.flags & FLAG_PAUSED;',
+      },
+    ],
+  },
+  {
+    name: 'a hold from before a rewind goes on after it',
+    edits: [
+      {
+        file: `${DESK}/come-back.ts`,
+        find: 'if (rewound || (settled >= 0',
+        replace: 'void rewound; if ((settled >= 0',
+      },
+    ],
+  },
+  {
+    name: "a token serves whoever names it, also one that is another's",
+    edits: [
+      {
+        file: `${DESK}/settlements.ts`,
+        find: ' && group?.holder === consumer',
+        replace: '',
+      },
+    ],
+  },
 ];

@@ -32,13 +32,7 @@ import { RunPool } from './run-pool.ts';
 import { SessionRegister } from './session-register.ts';
 import { Settlements } from './settlements.ts';
 import type { Totals } from './subscription-command.ts';
-import {
-  FLAG_BEHIND,
-  FLAG_DEAD_LETTERING,
-  FLAG_PAUSED,
-  FLAG_REPLACED,
-  type Row,
-} from './subscription-rows.ts';
+import { FLAG_BEHIND, FLAG_PAUSED, FLAG_REPLACED, type Row } from './subscription-rows.ts';
 import type { SubscriptionProgress } from './subscription-state.ts';
 import { Turns } from './turns.ts';
 import { WorkingProgress } from './working-progress.ts';

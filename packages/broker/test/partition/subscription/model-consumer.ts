@@ -201,18 +201,22 @@ export class ModelConsumer {
     }
   }
 
-  /** Settles with a token it no longer has, or never had. */
+  /** Settles with a token it no longer has, or that another one has, or nobody had. */
   lie(choice: number): void {
     const old = this.old[choice % Math.max(1, this.old.length)];
     if (old === undefined || this.attachment === null) return;
-    const current = this.held.get(old.group);
-    if (current?.token.counter === old.token.counter && current.token.epoch === old.token.epoch) return;
-    this.#send(
-      choice % 3 === 0 ? SETTLE_NACK : SETTLE_ACK,
-      { ...old, life: 1, open: [], last: 0, durable: 0, named: false, resumed: false },
-      old.sequence,
-      0,
-    );
+    const { group } = old;
+    const { given, seen } = this.oracle.group(group);
+    const lies = [
+      old,
+      { group, token: given, sequence: seen },
+      { group, token: { epoch: given.epoch - 1, counter: given.counter }, sequence: seen },
+    ];
+    const lie = lies[choice % lies.length] ?? old;
+    const current = this.held.get(group);
+    if (current?.token.counter === lie.token.counter && current.token.epoch === lie.token.epoch) return;
+    const held = { ...lie, life: 1, open: [], last: 0, durable: 0, named: false, resumed: false };
+    this.#send(choice % 2 === 0 ? SETTLE_NACK : SETTLE_ACK, held, lie.sequence, 0, true);
   }
 
   #accepted({ group, kind, sequence, token, stale }: Sent): void {
@@ -274,10 +278,10 @@ export class ModelConsumer {
     for (const sent of again) if (sent.kind === SETTLE_ACK) this.#send(SETTLE_ACK, held, sent.sequence, 0);
   }
 
-  #send(kind: number, held: Held, sequence: number, choice: number): void {
+  #send(kind: number, held: Held, sequence: number, choice: number, lies = false): void {
     const { token, group } = held;
     const model = this.oracle.group(group);
-    const stale = isHigher(model.given, token);
+    const stale = lies || isHigher(model.given, token);
     const number = ++this.#row;
     if (kind === SETTLE_ACK && !stale) model.sent = Math.max(model.sent, sequence);
     this.#sent.push({ number, kind, group, sequence, token, stale });
