@@ -38,6 +38,11 @@ export class TestClock implements ClientClock {
     return new Promise((resolve) => this.schedule(milliseconds, resolve));
   }
 
+  /** Time passes without anything being done in it, as in a process that is stopped. */
+  standStill(milliseconds: number): void {
+    this.#now += milliseconds;
+  }
+
   /** Lets time pass until `promise` settles; fails after `limit` virtual milliseconds. */
   async until<T>(promise: Promise<T>, limit = 600_000): Promise<T> {
     let settled = false;
@@ -71,7 +76,7 @@ export class TestClock implements ClientClock {
     if (next === undefined) throw new Error('nothing is scheduled and the promise is not settled');
     const due = this.#tasks.get(next);
     this.#tasks.delete(next);
-    this.#now = at;
+    this.#now = Math.max(this.#now, at);
     due?.task();
   }
 

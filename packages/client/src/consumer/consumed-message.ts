@@ -3,19 +3,19 @@ import {
   type DecodedMessage,
   decodeMessage,
   type Header,
-  NACK_BACKOFF,
   SETTLEMENT_KIND_NACK,
   SETTLEMENT_KIND_REJECT,
 } from '@seriatim/protocol';
 import type { StoredMessage } from '../record.ts';
 import type { DeliveredRun } from './delivery.ts';
 import type { HoldToken } from './hold.ts';
+import { extension, nackDelay, reasonOf } from './settlement-input.ts';
 
 /** How a message failed. */
 export interface NackOptions {
-  /** Milliseconds until it is delivered again, 0 to 86,400,000. Default: the subscription's back-off. */
+  /** Milliseconds until it is delivered again, whole, 0 to 86,400,000. Default: the subscription's back-off. */
   readonly delay?: number | undefined;
-  /** For people, up to 1,024 bytes. */
+  /** For people; cut to 1,024 bytes of UTF-8. */
   readonly reason?: string | undefined;
 }
 
@@ -109,27 +109,31 @@ export class ConsumedMessage implements StoredMessage {
 
   /**
    * The message, its group's first that is not settled, failed: after the delay it is delivered again with those behind it, to whichever
-   * consumer. False: the hold is lost. Throws SETTLEMENT_OUT_OF_ORDER when an earlier one of its group is not settled.
+   * consumer. False: the hold is lost. Throws SETTLEMENT_OUT_OF_ORDER when an earlier one of its group is not settled, and INVALID_ARGUMENT.
    */
   nack(options: NackOptions = {}): boolean {
-    const { delay: milliseconds = NACK_BACKOFF, reason = '' } = options;
+    const { delay, reason = '' } = options;
     return this.#run.hold.fail({
       kind: SETTLEMENT_KIND_NACK,
       sequence: this.sequence,
-      milliseconds,
-      reason,
+      milliseconds: nackDelay(delay),
+      reason: reasonOf(reason),
     });
   }
 
   /** As {@link nack}, for good: the subscription's poison policy applies at once. */
   reject(reason = ''): boolean {
     const { sequence } = this;
-    return this.#run.hold.fail({ kind: SETTLEMENT_KIND_REJECT, sequence, milliseconds: 0, reason });
+    const kind = SETTLEMENT_KIND_REJECT;
+    return this.#run.hold.fail({ kind, sequence, milliseconds: 0, reason: reasonOf(reason) });
   }
 
-  /** Keeps the hold for that long from now, 1 to 3,600,000 milliseconds; 0: the subscription's hold. False: it is lost. */
+  /**
+   * Keeps the hold for at least that long from now, whole, 1 to 3,600,000 milliseconds; 0: the subscription's hold. False: it is lost. Throws
+   * INVALID_ARGUMENT.
+   */
   extend(milliseconds = 0): boolean {
-    return this.#run.hold.extend(milliseconds);
+    return this.#run.hold.extend(extension(milliseconds));
   }
 
   #decoded(): DecodedMessage {

@@ -1,7 +1,7 @@
 import { CONSUME_CREDIT_BYTES_MAX, CONSUME_CREDIT_MESSAGES_MAX } from '@seriatim/protocol';
 import { SeriatimError } from '../error.ts';
 
-/** Limits of a consumer, whole numbers. */
+/** Limits of a consumer, whole numbers; times up to 2^31 - 1, which timers take. */
 export interface ConsumerConfig {
   /**
    * Messages that brokers may send ahead and that the application has not taken, over all streams, which share it evenly. At it they wait. A group
@@ -37,6 +37,7 @@ export const DEFAULT_CONSUMER_CONFIG: ConsumerConfig = Object.freeze({
 });
 
 const FROM_ZERO: readonly string[] = ['lingerMilliseconds', 'timeoutMilliseconds'];
+const TIME_MAX = 2_147_483_647;
 const MOST: Readonly<Record<string, number>> = {
   creditMessages: CONSUME_CREDIT_MESSAGES_MAX,
   creditBytes: CONSUME_CREDIT_BYTES_MAX,
@@ -49,7 +50,7 @@ export function consumerConfigOf(options: Partial<ConsumerConfig>): ConsumerConf
     const given = options[name as keyof ConsumerConfig];
     if (given === undefined) continue;
     const least = FROM_ZERO.includes(name) ? 0 : 1;
-    const most = MOST[name] ?? Number.MAX_SAFE_INTEGER;
+    const most = MOST[name] ?? (name.endsWith('Milliseconds') ? TIME_MAX : Number.MAX_SAFE_INTEGER);
     if (!(Number.isSafeInteger(given) && given >= least && given <= most)) {
       throw new SeriatimError(
         'INVALID_ARGUMENT',

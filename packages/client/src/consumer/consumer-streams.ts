@@ -120,6 +120,10 @@ export class ConsumerStreams implements NodeStreamListener {
     this.#listener.refused(sent, code);
   }
 
+  expired(hold: Hold): void {
+    this.#listener.expired(hold);
+  }
+
   event(stream: NodeStream, event: ConsumeEvent): void {
     const node = this.#nodes.get(stream.address);
     if (node?.stream !== stream) return;
@@ -319,14 +323,8 @@ export class ConsumerStreams implements NodeStreamListener {
   }
 
   #heldAgain(hold: Hold, stream: NodeStream, epoch: number, counter: number): void {
-    hold.renewedAt = this.#cluster.clock.now();
     this.#book.heldAgain(hold, stream, epoch, counter);
-    if (hold.failure !== null) stream.failed(hold, hold.failure);
-    else if (hold.ackTo > hold.ackedTo) {
-      hold.ackSent = hold.ackedTo;
-      hold.dirty = true;
-      stream.changed(hold);
-    }
+    hold.goOn(this.#cluster.clock.now());
   }
 
   #holdLost(event: ConsumeEvent): void {

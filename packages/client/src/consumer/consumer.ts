@@ -120,7 +120,7 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
     const abort = (): void => void this.close();
     if (signal?.aborted === true) abort();
     else signal?.addEventListener('abort', abort, { once: true });
-    this.#pool = new HandlerPool(this.#intake, this.#cluster.clock, handler, concurrency);
+    this.#pool = new HandlerPool(this.#intake, handler, concurrency);
     await this.#pool.finished;
     signal?.removeEventListener('abort', abort);
     if (this.#failure !== null) throw this.#failure;
@@ -149,10 +149,16 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
 
   /**
    * Takes no more, waits for handlers under way and for the answers to what was settled, as {@link flush} does, and leaves: then every group it held
-   * is free at once. With what is not done after the time limit (10 s) its groups are free after 2 s. A loop's last message is not waited for: leave the loop first, by {@link stop}. May be called again.
+   * is free at once. With what is not done after the time limit (10 s; Infinity: none) its groups are free after 2 s. A loop's last message is not
+   * waited for: leave the loop first, by {@link stop}. May be called again. Rejects with INVALID_ARGUMENT for a limit that is no time.
    */
   close(options: { readonly timeoutMilliseconds?: number | undefined } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMilliseconds ?? DEFAULT_CLOSE_MILLISECONDS);
+    const { timeoutMilliseconds: limit = DEFAULT_CLOSE_MILLISECONDS } = options;
+    if (!(typeof limit === 'number' && limit >= 0)) {
+      const message = `timeoutMilliseconds: ${String(limit)} is not a number from 0 on`;
+      return Promise.reject(new SeriatimError('INVALID_ARGUMENT', message));
+    }
+    this.#closing ??= this.#close(limit);
     return this.#closing;
   }
 
@@ -165,6 +171,7 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
     this.stop();
     let cancel = (): void => {};
     const late = new Promise<void>((resolve) => {
+      if (timeoutMilliseconds === Number.POSITIVE_INFINITY) return;
       cancel = this.#cluster.clock.schedule(timeoutMilliseconds, resolve);
     });
     const handled = this.#pool?.finished ?? Promise.resolve();
@@ -185,7 +192,7 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
       );
     }
     this.#taking = true;
-    this.#intake.takenAt = this.#cluster.clock.now();
+    this.#intake.touch();
     this.#keeper.start();
     this.#streams.start();
   }
@@ -203,17 +210,18 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
   }
 
   #listener(): ConsumerStreamsListener {
-    const { topic, events } = this;
+    const { topic } = this;
     return {
       delivered: (delivery: Delivery) => this.#intake.put(delivery),
-      attached: (partition, address) => events.emit('attached', { topic, partition, address }),
-      detached: (partition, address) => events.emit('detached', { topic, partition, address }),
+      attached: (partition, address) => this.#tell('attached', { topic, partition, address }),
+      detached: (partition, address) => this.#tell('detached', { topic, partition, address }),
       fellBehind: ({ partition, group, life, firstSequence, lastSequence }: ConsumeEvent) =>
-        events.emit('fellBehind', { topic, partition, group, life, firstSequence, lastSequence }),
+        this.#tell('fellBehind', { topic, partition, group, life, firstSequence, lastSequence }),
       lost: (hold, code) => this.#lost(hold, code),
+      expired: (hold) => this.#expired(hold),
       refused: (sent, code) => this.#refused(sent, code),
       streamError: (address, error) => {
-        events.emit('streamError', { topic, address, error });
+        this.#tell('streamError', { topic, address, error });
         streamErrorChannel.publish({ topic, address, error });
       },
       failed: (error) => {
@@ -224,24 +232,49 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
   }
 
   #lost(hold: Hold, code: string): void {
+    this.#endHold(hold, code);
+    this.#book.release(hold);
+  }
+
+  /**
+   * It ends by the clock here. The broker's may be behind, and the hold go on there for as long as it is not extended: it stays known, so that
+   * nothing behind what was dropped is given out.
+   */
+  #expired(hold: Hold): void {
+    this.#endHold(hold, 'HOLD_EXPIRED');
+    hold.over();
+  }
+
+  #endHold(hold: Hold, code: string): void {
     // One that failed is over for the application, but what was acknowledged before that may have no answer.
     const open = hold.ended ? hold.ackTo : hold.last;
     const told = hold.toldLost || hold.ackedTo >= open;
     hold.end(code);
-    this.#book.release(hold);
     if (told) return;
     hold.toldLost = true;
     const { topic, partition, group, life } = hold;
     const event = { topic, partition, group, life, code };
-    this.events.emit('holdLost', event);
+    this.#tell('holdLost', event);
     if (lostChannel.hasSubscribers) lostChannel.publish(event);
+  }
+
+  /** What a listener throws is an uncaught exception, and not ours: streams and holds are as they should be all the same. */
+  #tell<Name extends keyof ConsumerEvents>(name: Name, event: ConsumerEvents[Name][0]): void {
+    try {
+      const emitter: EventEmitter = this.events;
+      emitter.emit(name, event);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
   }
 
   #refused({ hold, kind, sequence }: SentRow, code: string): void {
     const { topic, partition, group } = hold;
     if (kind !== SETTLEMENT_KIND_EXTEND || code !== 'HOLD_LOST') {
       const event = { topic, partition, group, sequence, kind: kindName(kind), code };
-      this.events.emit('refused', event);
+      this.#tell('refused', event);
       if (refusedChannel.hasSubscribers) refusedChannel.publish(event);
     }
     if (hold.desk === null) return;

@@ -49,8 +49,12 @@ export class DeliveredRun {
     return this.hold.ended ? 0 : this.length - this.#next;
   }
 
-  /** The next message; null: all are taken, or the hold has ended and they are dropped. */
-  take(): ConsumedMessage | null {
+  /**
+   * The next message; null: all are taken, or the hold has ended and they are dropped. `now`, monotonic milliseconds: a process that stood still
+   * finds by it that the time of its hold is over before the broker's word of that is read.
+   */
+  take(now: number): ConsumedMessage | null {
+    if (!this.hold.ended && this.hold.isOver(now)) this.hold.expire();
     if (this.hold.ended || this.#next === this.length) {
       this.#release();
       return null;

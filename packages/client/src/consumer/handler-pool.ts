@@ -1,9 +1,9 @@
 /** Runs a handler for messages: in parallel across groups, one after the other inside a group. */
-import type { ClientClock } from '../ports.ts';
 import type { ConsumedMessage } from './consumed-message.ts';
 import type { DeliveredRun, Delivery } from './delivery.ts';
 import type { Hold } from './hold.ts';
 import type { Intake } from './intake.ts';
+import { reasonOf } from './settlement-input.ts';
 
 /** Thrown by a handler: the message can not be handled, however often it is tried. */
 export class RejectMessage extends Error {
@@ -30,7 +30,6 @@ interface Lane {
 /** See the head of this file. */
 export class HandlerPool {
   readonly #intake: Intake;
-  readonly #clock: ClientClock;
   readonly #handler: MessageHandler;
   readonly #concurrency: number;
   readonly #lanes = new Map<string, Lane>();
@@ -41,9 +40,8 @@ export class HandlerPool {
   /** Resolves when no handler runs and none will: the intake is over. */
   readonly finished: Promise<void>;
 
-  constructor(intake: Intake, clock: ClientClock, handler: MessageHandler, concurrency: number) {
+  constructor(intake: Intake, handler: MessageHandler, concurrency: number) {
     this.#intake = intake;
-    this.#clock = clock;
     this.#handler = handler;
     this.#concurrency = concurrency;
     this.finished = new Promise((resolve) => {
@@ -82,7 +80,6 @@ export class HandlerPool {
       const lane = this.#ready.shift();
       if (lane === undefined) break;
       this.#working++;
-      this.#intake.takenAt = this.#clock.now();
       this.#work(lane, TURN_MESSAGES);
     }
     this.#pumping = false;
@@ -92,7 +89,7 @@ export class HandlerPool {
   /** A turn of a group: without a promise for handlers that need none. */
   #work(lane: Lane, turn: number): void {
     for (let left = turn; left > 0 && !this.#intake.over; left--) {
-      const message = next(lane);
+      const message = next(lane, this.#intake.touch());
       if (message === null) break;
       const { message: taken, hold } = message;
       let result: void | Promise<void>;
@@ -139,14 +136,14 @@ export class HandlerPool {
   }
 }
 
-function next(lane: Lane): { readonly message: ConsumedMessage; readonly hold: Hold } | null {
+function next(lane: Lane, now: number): { readonly message: ConsumedMessage; readonly hold: Hold } | null {
   for (;;) {
     const run = lane.runs[0];
     if (run === undefined) return null;
-    const message = run.take();
+    const message = run.take(now);
     if (run.left === 0) {
       // Gives the credit of what was dropped back.
-      run.take();
+      run.take(now);
       lane.runs.shift();
     }
     if (message !== null) return { message, hold: run.hold };
@@ -159,7 +156,7 @@ function isPromise(result: void | Promise<void>): result is Promise<void> {
 }
 
 function fail(message: ConsumedMessage, error: unknown): void {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   // The handler had settled it itself, or its hold is lost.
   if (message.settled) return;
   if (error instanceof RejectMessage) message.reject(reason);

@@ -58,7 +58,7 @@ export class HoldKeeper {
         // One that is named may be held again at any moment: its answer decides.
         if (hold.named === null && age > Math.max(holdMilliseconds, COME_BACK_MILLISECONDS))
           expired.push(hold);
-      } else if (!hold.ended && !hold.settled && age * 6 >= holdMilliseconds) {
+      } else if (!hold.ended && !hold.settled && age * 6 >= holdMilliseconds && !isExtended(hold, now)) {
         if (hold.running || (taking && hold.queued > 0)) hold.extend(0);
       }
     }
@@ -66,4 +66,9 @@ export class HoldKeeper {
     const pause = shortest === 0 ? FIRST_LOOK_MILLISECONDS : Math.max(1, Math.floor(shortest / 3));
     this.#cancel = this.#clock.schedule(Math.min(pause, 10_000), () => this.#look());
   }
+}
+
+/** The application has it for longer than an extension would give. */
+function isExtended({ extendedUntil, holdMilliseconds }: Hold, now: number): boolean {
+  return extendedUntil > now + holdMilliseconds;
 }

@@ -25,6 +25,8 @@ export interface HoldDesk {
   /** The hold's head failed: what is acknowledged goes first. */
   failed(hold: Hold, failure: Failure): void;
   extend(hold: Hold, milliseconds: number): void;
+  /** Its time is over by the clock here. */
+  expired(hold: Hold): void;
 }
 
 interface Watcher {
@@ -67,6 +69,8 @@ export class Hold {
   /** Monotonic milliseconds: its time began anew. */
   renewedAt = 0;
   holdMilliseconds = 0;
+  /** Monotonic milliseconds up to which it was extended; 0: for no longer than holds are. */
+  extendedUntil = 0;
   /** Runs that came, chained: from the one with the first message that is not acknowledged to the last. */
   #firstRun: DeliveredRun | null = null;
   #lastRun: DeliveredRun | null = null;
@@ -157,6 +161,37 @@ export class Hold {
     if (this.#ended) return false;
     this.desk?.extend(this, milliseconds);
     return true;
+  }
+
+  /** It was extended, or acknowledged, which is on its way: monotonic milliseconds. */
+  renewed(now: number, milliseconds = 0): void {
+    this.renewedAt = now;
+    if (milliseconds > 0) this.extendedUntil = Math.max(this.extendedUntil, now + milliseconds);
+  }
+
+  /** A broker has ended it by now, as far as the clock here says. One without a stream waits to be held again. */
+  isOver(now: number): boolean {
+    return this.desk !== null && now > Math.max(this.renewedAt + this.holdMilliseconds, this.extendedUntil);
+  }
+
+  /** Its time is over: it ends here, although no broker said so yet. */
+  expire(): void {
+    this.desk?.expired(this);
+  }
+
+  /** It goes on at another stream: what has no answer is told there again, and what it was extended to. */
+  goOn(now: number): void {
+    const { desk, failure } = this;
+    this.renewedAt = now;
+    if (desk === null) return;
+    const left = Math.ceil(this.extendedUntil - now);
+    if (left > this.holdMilliseconds) desk.extend(this, left);
+    if (failure !== null) desk.failed(this, failure);
+    else if (this.ackTo > this.ackedTo) {
+      this.ackSent = this.ackedTo;
+      this.dirty = true;
+      desk.changed(this);
+    }
   }
 
   /** Ends it for the application; `code` says why, to those who watch its signal. */

@@ -6,14 +6,24 @@ export class Intake {
   readonly #clock: ClientClock;
   #queue: Delivery[] = [];
   #head = 0;
-  #wake: (() => void) | null = null;
+  #wakers: (() => void)[] = [];
   #over = false;
-  /** Monotonic milliseconds. */
-  takenAt: number;
+  #takenAt: number;
 
   constructor(clock: ClientClock) {
     this.#clock = clock;
-    this.takenAt = clock.now();
+    this.#takenAt = clock.now();
+  }
+
+  /** When the application took something last, or began to; monotonic milliseconds. */
+  get takenAt(): number {
+    return this.#takenAt;
+  }
+
+  /** The application takes a message, or asks for one. Returns the time, monotonic milliseconds. */
+  touch(): number {
+    this.#takenAt = this.#clock.now();
+    return this.#takenAt;
   }
 
   /** No more is given, whatever is left. */
@@ -23,7 +33,7 @@ export class Intake {
 
   put(delivery: Delivery): void {
     this.#queue.push(delivery);
-    this.#wakeUp();
+    this.wakeUp();
   }
 
   /** The next delivery that still has messages; null: nothing is there. */
@@ -37,10 +47,10 @@ export class Intake {
         this.#queue = this.#queue.slice(this.#head);
         this.#head = 0;
       }
-      this.takenAt = this.#clock.now();
+      const now = this.touch();
       if (delivery.runs.some((run) => run.left > 0)) return delivery;
       // Their holds have ended: this gives the credit back.
-      for (const run of delivery.runs) run.take();
+      for (const run of delivery.runs) run.take(now);
     }
     return null;
   }
@@ -51,19 +61,20 @@ export class Intake {
     this.#head = 0;
   }
 
-  /** Calls `wake` once, when something comes or it is over. */
+  /** Calls `wake` once, when something comes, it is over, or {@link wakeUp} is called. */
   onArrival(wake: () => void): void {
-    this.#wake = wake;
+    this.#wakers.push(wake);
   }
 
   close(): void {
     this.#over = true;
-    this.#wakeUp();
+    this.wakeUp();
   }
 
-  #wakeUp(): void {
-    const wake = this.#wake;
-    this.#wake = null;
-    wake?.();
+  /** Has everybody who waits look again. */
+  wakeUp(): void {
+    const wakers = this.#wakers;
+    this.#wakers = [];
+    for (const wake of wakers) wake();
   }
 }

@@ -34,6 +34,7 @@ export abstract class TakingIterator<T> implements AsyncIterableIterator<T, unde
       this.#over = true;
       this.leave();
       this.#onReturn();
+      this.intake.wakeUp();
     }
     return Promise.resolve(DONE);
   }
@@ -45,6 +46,7 @@ export abstract class TakingIterator<T> implements AsyncIterableIterator<T, unde
 
   async #later(): Promise<IteratorResult<T, undefined>> {
     for (;;) {
+      if (this.#over) return DONE;
       if (this.intake.over) {
         const error = this.#failure();
         await this.return();
@@ -69,7 +71,7 @@ export class MessageIterator extends TakingIterator<ConsumedMessage> {
       if (this.#delivery === null) return null;
       const { runs } = this.#delivery;
       while (this.#run < runs.length) {
-        const message = runs[this.#run]?.take() ?? null;
+        const message = runs[this.#run]?.take(this.intake.touch()) ?? null;
         if (message !== null) return message;
         this.#run++;
       }
@@ -90,10 +92,11 @@ export class ConsumedBatch implements Iterable<ConsumedMessage> {
   readonly messages: readonly ConsumedMessage[];
   readonly #delivery: Delivery;
 
-  constructor(delivery: Delivery) {
+  /** `now`: monotonic milliseconds. */
+  constructor(delivery: Delivery, now: number) {
     const messages: ConsumedMessage[] = [];
     for (const run of delivery.runs) {
-      for (let message = run.take(); message !== null; message = run.take()) messages.push(message);
+      for (let message = run.take(now); message !== null; message = run.take(now)) messages.push(message);
     }
     this.partition = delivery.partition;
     this.messages = messages;
@@ -114,7 +117,7 @@ export class ConsumedBatch implements Iterable<ConsumedMessage> {
 export class BatchIterator extends TakingIterator<ConsumedBatch> {
   protected override take(): ConsumedBatch | null {
     const delivery = this.intake.take();
-    return delivery === null ? null : new ConsumedBatch(delivery);
+    return delivery === null ? null : new ConsumedBatch(delivery, this.intake.touch());
   }
 
   protected override leave(): void {}

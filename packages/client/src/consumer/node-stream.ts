@@ -27,6 +27,8 @@ const OVERLOAD_PAUSE_MILLISECONDS = 50;
 export interface NodeStreamListener {
   delivered(delivery: Delivery): void;
   event(stream: NodeStream, event: ConsumeEvent): void;
+  /** The hold's time is over by the clock here. */
+  expired(hold: Hold): void;
   /** A settlement does not stand. */
   refused(sent: SentRow, code: string): void;
   /** Nothing comes after it. null: in order. */
@@ -110,19 +112,14 @@ export class NodeStream implements HoldDesk, ConsumeListener {
     this.#call.cancel();
   }
 
+  expired(hold: Hold): void {
+    this.#options.listener.expired(hold);
+  }
+
   response(bytes: Buffer): void {
     if (this.#over) return;
-    let response: DecodedConsumeResponse;
-    try {
-      response = decodeConsumeResponse(bytes);
-      this.#take(response);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      this.#call.cancel();
-      this.ended(
-        new RefusalError('INTERNAL', `a response of ${this.address} can not be read`, { cause: error }),
-      );
-    }
+    const response = this.#readable(() => decodeConsumeResponse(bytes));
+    if (response !== null) this.#take(response);
   }
 
   ended(error: RefusalError | null): void {
@@ -137,8 +134,25 @@ export class NodeStream implements HoldDesk, ConsumeListener {
     for (const event of response.events) this.#options.listener.event(this, event);
     // An event may have led to another stream in the place of this one.
     if (this.#over) return;
-    if (response.runLengths.length > 0) this.#deliver(response);
+    if (response.runLengths.length > 0) {
+      const runs = this.#readable(() => this.#runsOf(response));
+      if (runs === null) return;
+      this.#options.listener.delivered({ partition: response.partition, runs });
+    }
     if (this.#ledger.ready) this.#schedule();
+  }
+
+  /** What is read; null, and the stream ends, when the bytes are not what they should be. */
+  #readable<T>(read: () => T): T | null {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#call.cancel();
+      const message = `a response of ${this.address} can not be read`;
+      this.ended(new RefusalError('INTERNAL', message, { cause: error }));
+      return null;
+    }
   }
 
   #settled(response: DecodedConsumeResponse): void {
@@ -186,8 +200,8 @@ export class NodeStream implements HoldDesk, ConsumeListener {
     });
   }
 
-  #deliver(response: DecodedConsumeResponse): void {
-    const { book, topic, clock, account, listener } = this.#options;
+  #runsOf(response: DecodedConsumeResponse): DeliveredRun[] {
+    const { book, topic, clock, account } = this.#options;
     const { partition, tokenEpoch, runLengths, holdMilliseconds } = response;
     const now = clock.now();
     const runs: DeliveredRun[] = [];
@@ -204,7 +218,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       }
       const length = runLengths[run] as number;
       if (row + length > messages) throw new RangeError(`run ${run} has fewer messages than ${length}`);
-      hold.renewedAt = now;
+      hold.renewed(now);
       hold.holdMilliseconds = holdMilliseconds;
       const delivered = new DeliveredRun(hold, response, run, row, account);
       hold.came(delivered);
@@ -212,7 +226,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       row += length;
     }
     if (row !== messages) throw new RangeError(`${messages} messages in runs of ${row}`);
-    listener.delivered({ partition, runs });
+    return runs;
   }
 
   #schedule(): void {

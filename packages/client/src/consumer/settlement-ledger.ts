@@ -52,7 +52,10 @@ export class SettlementLedger {
   }
 
   extend(hold: Hold, milliseconds: number): void {
-    this.#extensions.set(hold, milliseconds);
+    const length = (given: number): number => (given === 0 ? hold.holdMilliseconds : given);
+    const before = this.#extensions.get(hold);
+    if (before === undefined || length(before) < length(milliseconds))
+      this.#extensions.set(hold, milliseconds);
   }
 
   /** There is something to send, and room for it. */
@@ -78,7 +81,7 @@ export class SettlementLedger {
       if (!room()) return columns;
       this.#extensions.delete(hold);
       if (hold.desk !== this.#desk || hold.ended || hold.ackSent >= hold.last) continue;
-      hold.renewedAt = now;
+      hold.renewed(now, milliseconds);
       this.#add(columns, { hold, kind: SETTLEMENT_KIND_EXTEND, sequence: 0, milliseconds, reason: '' });
     }
     let done = 0;
@@ -93,7 +96,7 @@ export class SettlementLedger {
     for (; done < this.#dirty.length && room(); done++) {
       const hold = this.#dirty[done] as Hold;
       if (hold.desk !== this.#desk) continue;
-      hold.renewedAt = now;
+      hold.renewed(now);
       this.#acknowledge(columns, hold);
     }
     if (done === this.#dirty.length) this.#dirty = [];

@@ -23,6 +23,8 @@ export interface ConsumerStreamsListener {
   fellBehind(event: ConsumeEvent): void;
   /** The hold is over; `code` says why. */
   lost(hold: Hold, code: string): void;
+  /** The hold's time is over by the clock here; the broker may not have ended it yet. */
+  expired(hold: Hold): void;
   refused(sent: SentRow, code: string): void;
   streamError(address: string, error: SeriatimError): void;
   /** The consumer can not go on. */

@@ -17,6 +17,10 @@ export interface FakeHold {
   delivered: number;
   endsAt: number;
 }
+/** No hold is shortened. */
+export function extendTo(hold: FakeHold, endsAt: number): void {
+  hold.endsAt = Math.max(hold.endsAt, endsAt);
+}
 export interface GroupState {
   settled: number;
   failures: number;

@@ -20,6 +20,7 @@ import { UnreachableError } from '../../src/error.ts';
 import type { ConsumeCall, ConsumeListener } from '../../src/ports.ts';
 import type { FakeBroker, FakePartition, StoredRecord } from '../fake-broker.ts';
 import {
+  extendTo,
   type FakeHold,
   FakeStream,
   type FakeTime,
@@ -274,14 +275,14 @@ export class FakeSubscriptions {
   ): string {
     const hold = state.hold as FakeHold;
     if (row.kind === SETTLEMENT_KIND_EXTEND) {
-      hold.endsAt = this.#time.now() + (row.milliseconds || this.holdMilliseconds);
+      extendTo(hold, this.#time.now() + (row.milliseconds || this.holdMilliseconds));
       return '';
     }
     if (row.kind === SETTLEMENT_KIND_ACK) {
       if (row.sequence > hold.delivered) return 'SETTLEMENT_OUT_OF_ORDER';
       if (row.sequence > state.settled) state.failures = 0;
       state.settled = Math.max(state.settled, row.sequence);
-      hold.endsAt = this.#time.now() + this.holdMilliseconds;
+      extendTo(hold, this.#time.now() + this.holdMilliseconds);
       if (state.settled === hold.delivered) state.hold = null;
       return '';
     }
@@ -368,7 +369,7 @@ export class FakeSubscriptions {
         if (run.length === 0 || stream.creditBytes <= 0) continue;
         const held = hold ?? this.#hold(partition, name, stream, from);
         held.delivered = from + run.length;
-        held.endsAt = this.#time.now() + this.holdMilliseconds;
+        extendTo(held, this.#time.now() + this.holdMilliseconds);
         stream.deliver(partition, epoch, held.counter, state.failures + 1, run, this.holdMilliseconds);
       }
     }

@@ -127,9 +127,11 @@ export class GroupDesk {
     this.tellGap(group);
   }
 
+  /** The hold ends no sooner than so many milliseconds from now; 0: the subscription's hold. One that was extended further keeps that. */
   renew(group: ActiveGroup, milliseconds = 0): void {
     const length = milliseconds === 0 ? this.options.settings().holdMilliseconds : milliseconds;
-    this.holds.renew(group, this.options.clock.now() + length, milliseconds === 0);
+    const deadline = this.options.clock.now() + length;
+    if (deadline > group.deadline) this.holds.renew(group, deadline, milliseconds === 0);
   }
 
   /** Nobody holds it any more; its messages stay as they are. */
@@ -140,6 +142,7 @@ export class GroupDesk {
     group.holder = null;
     group.awaited = null;
     group.counter = 0;
+    group.deadline = 0;
     group.resumedTo = 0;
     group.resumedEpoch = 0;
     group.resumedCounter = 0;

@@ -32,6 +32,30 @@ describe('a settlement', () => {
     expect(standing(setup)).toMatchObject({ floor: 2, done: 2 });
   });
 
+  it('shortens no hold: an acknowledgement, or a shorter extension, leaves it as long as it was extended', async () => {
+    const setup = await subscribed({ holdMilliseconds: 1_000 });
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 a2');
+    const [first] = one.all;
+    if (first === undefined) throw new Error('nothing came');
+    one.extend(first, 5_000);
+    one.ack(first);
+    one.extend(first);
+    await pass(setup, 4_500);
+    expect(one.lost()).toEqual([]);
+    await pass(setup, 600);
+    expect(one.lost()).toEqual(['HOLD_EXPIRED']);
+    // The next hold has the usual length again.
+    const again = one.all.at(-1);
+    expect(one.contents()).toEqual(['a:1', 'a:2', 'a:2']);
+    if (again === undefined) throw new Error('nothing came again');
+    one.extend(again, 5_000);
+    one.nack(again);
+    await pass(setup, 1_100);
+    await pass(setup, 100);
+    expect(one.lost()).toHaveLength(2);
+  });
+
   it('is refused for what was not delivered yet', async () => {
     const setup = await subscribed();
     const one = await consumer(setup, 'one', 1);
