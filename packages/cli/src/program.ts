@@ -107,7 +107,11 @@ function addMessageCommands(
   leaf(root, 'consume <topic>', 'Take messages of a subscription: print each as NDJSON, then acknowledge it.')
     .requiredOption('--subscription <name>', 'an existing one; its consumers share the messages')
     .option('--consumer <name>', 'name of this consumer, for people; default: a random one')
-    .option('--until-idle <time>', 'stop when nothing came for that long, such as 2s', duration)
+    .option(
+      '--until-idle <time>',
+      'stop when nothing came for that long, such as 2s, while every partition was served; fail when one is not for --timeout',
+      duration,
+    )
     .option('--max <n>', 'stop after that many messages', wholeNumber(1))
     .action((topic, options) => consume(terminal, topic, options));
 }

@@ -23,12 +23,19 @@ export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGE
   };
 }
 
+/** Longest time in milliseconds that timers of this platform wait: a longer one would end at once. */
+const DURATION_MAX = 2 ** 31 - 1;
+
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
 
 /** A time as people write it, `500ms`, `2s` or `1m`, in milliseconds; for commander. */
 export function duration(text: string): number {
   const [, number, unit = 'ms'] = /^(\d{1,9})(ms|s|m)?$/.exec(text) ?? [];
-  if (number !== undefined && Number(number) > 0) return Number(number) * (UNITS[unit] as number);
+  const milliseconds = number === undefined ? 0 : Number(number) * (UNITS[unit] as number);
+  if (milliseconds > DURATION_MAX) {
+    throw new InvalidArgumentError(`${text} is longer than ${DURATION_MAX} ms, about 24 days.`);
+  }
+  if (milliseconds > 0) return milliseconds;
   throw new InvalidArgumentError(`${text} is not a time such as 500ms, 2s or 1m.`);
 }
 
@@ -51,7 +58,7 @@ export function withCommonOptions(
     .option(
       '--timeout <ms>',
       'give up after that many milliseconds, retries included',
-      wholeNumber(1),
+      wholeNumber(1, DURATION_MAX),
       30_000,
     )
     .option('--json', 'machine-readable output on stdout', false);

@@ -92,17 +92,19 @@ export const DONE_BY = {
   who: 'me',
   why: 'look',
 };
+/** What it says of a subscription and its partitions. */
+export const DESCRIBED = {
+  subscription: { ...INFO, poisonPolicy: 1, deadLetterTopic: 'dead' },
+  partitions: [LAG, UNASKED],
+  groups: [{ group: 'slow', partition: 0, unsettled: 6, state: 4 }],
+};
 /** What the broker answers. */
 const ANSWERS: Readonly<Record<string, unknown>> = {
   CreateSubscription: { subscription: INFO },
   ListSubscriptions: {
     subscriptions: [INFO, { ...INFO, name: 'second', paused: true, start: 2, startOffset: 9 }],
   },
-  DescribeSubscription: {
-    subscription: { ...INFO, poisonPolicy: 1, deadLetterTopic: 'dead' },
-    partitions: [LAG, UNASKED],
-    groups: [{ group: 'slow', partition: 0, unsettled: 6, state: 4 }],
-  },
+  DescribeSubscription: DESCRIBED,
   DeleteSubscription: {},
   ResetSubscription: { generation: 2, partitions: [RESET] },
   PauseSubscription: {},
