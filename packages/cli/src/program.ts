@@ -88,6 +88,10 @@ function addTopicCommands(root: Command, leaf: Leaf, terminal: Terminal): void {
   );
 }
 
+const LINES = `
+A line has partition, offset, group, sequence, timestamp (of consume also attempt and token), headers if there are any, key and value.
+Headers are a list of {"name", "value"} in their order. Bytes that are not UTF-8 are valueBase64 or keyBase64 instead.`;
+
 function addMessageCommands(
   root: Command,
   leaf: Leaf,
@@ -99,12 +103,14 @@ function addMessageCommands(
     .requiredOption('--group-field <name>', "the line's field that is its message group")
     .action(async (topic, options) => failed(await produce(terminal, topic, options)));
   leaf(root, 'read <topic>', 'Print stored messages as NDJSON.')
+    .addHelpText('after', LINES)
     .option('--partition <n>', 'only this partition', wholeNumber(0))
     .option('--group <group>', 'only this message group')
     .option('--from <place>', 'earliest, latest, or an offset (with --partition)', readFrom, 'earliest')
     .option('--until-end', 'stop at the end instead of waiting for more', false)
     .action((topic, options) => read(terminal, topic, options));
   leaf(root, 'consume <topic>', 'Take messages of a subscription: print each as NDJSON, then acknowledge it.')
+    .addHelpText('after', LINES)
     .requiredOption('--subscription <name>', 'an existing one; its consumers share the messages')
     .option('--consumer <name>', 'name of this consumer, for people; default: a random one')
     .option(

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import type { Server } from '@grpc/grpc-js';
+import { OrderedProducer } from '@seriatim/client';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FakeBroker } from '../../client/test/fake-broker.ts';
 import { serveFake } from '../../client/test/fake-server.ts';
@@ -165,6 +166,16 @@ describe('seriatim produce and read', () => {
     const [back] = (await seriatim('read', 't', '--until-end')).lines();
     expect(back?.['valueBase64']).toBe(line.subarray(0, -1).toString('base64'));
     expect(back).not.toHaveProperty('value');
+  });
+
+  it('shows headers, as of dead letters', async () => {
+    broker.createTopic('t', 1);
+    const producer = new OrderedProducer({ endpoints: [endpoint] });
+    const headers = [{ name: 'seriatim-dead-letter-reason', value: 'no number' }];
+    await producer.sendOrderedMessages('t', [{ messageGroup: 'g', value: 'v', headers }]);
+    await producer.close();
+    const [back] = (await seriatim('read', 't', '--until-end')).lines();
+    expect(back).toMatchObject({ headers, value: 'v' });
   });
 
   it('stops at a line that it does not understand and says which', async () => {
