@@ -1,11 +1,11 @@
 import { Admin, Cluster, OrderedProducer, Reader, SeriatimError } from '@seriatim/client';
 import type { NodeInfo, TopicInfo } from '@seriatim/protocol';
-import { type CheckResult, readBack } from './bench-check.ts';
-import { ConsumeCheck, type ConsumeHow, type ConsumeResult } from './bench-consume.ts';
+import { ConsumeCheck, type ConsumeCheckOptions, type ConsumeResult } from './bench-consume.ts';
 import { Load, type LoadResult } from './bench-load.ts';
+import { type ReadResult, readBack } from './bench-read.ts';
 import { cpuSecondsBetween, type Usage, usageOf } from './node-usage.ts';
 import { note, Progress, type Terminal, writeJson, writeTable } from './terminal.ts';
-import type { CommonOptions } from './usage.ts';
+import { type CommonOptions, UsageError } from './usage.ts';
 
 /** Options of `bench`. */
 export interface BenchOptions extends CommonOptions {
@@ -20,74 +20,109 @@ export interface BenchOptions extends CommonOptions {
   readonly consume?: boolean;
   /** Consume by handlers. */
   readonly run?: boolean;
+  /** Milliseconds without a new message after which consuming gives up. */
+  readonly stallTimeout?: number;
+}
+
+const STALL_TIMEOUT_MILLISECONDS = 60_000;
+
+/** What a run works with. */
+interface BenchRun {
+  readonly terminal: Terminal;
+  readonly options: BenchOptions;
+  readonly cluster: Cluster;
+  readonly admin: Admin;
+  readonly producer: OrderedProducer;
+  readonly progress: Progress;
+  readonly topic: string;
+  /** Ended at the end, whatever happens. */
+  check: ConsumeCheck | null;
 }
 
 /** `bench`. Gives true when everything was acknowledged and came back in order. */
 export async function bench(terminal: Terminal, options: BenchOptions): Promise<boolean> {
-  const cluster = new Cluster({ endpoints: options.endpoints });
+  requireConsume(options);
+  const { endpoints, timeout: timeoutMilliseconds } = options;
+  const cluster = new Cluster({ endpoints });
   const admin = new Admin({ cluster });
-  const producer = new OrderedProducer({ cluster, timeoutMilliseconds: options.timeout });
+  const producer = new OrderedProducer({ cluster, timeoutMilliseconds });
   const progress = new Progress(terminal);
-  const own = options.topic === undefined;
-  const name = options.topic ?? `bench-${Date.now().toString(36)}`;
+  const topic = options.topic ?? `bench-${Date.now().toString(36)}`;
+  const run: BenchRun = { terminal, options, cluster, admin, producer, progress, topic, check: null };
   try {
-    const topic = await topicFor(admin, name, options);
-    const { nodes } = await admin.describeCluster({ timeoutMilliseconds: options.timeout });
-    const starts = (await admin.describeTopic(name)).partitions.map((one) => one.highWatermark);
-    note(
-      terminal,
-      `${options.messages} messages of ${options.size} bytes, ${options.groups} groups, ${topic.partitions} partitions, ${topic.replicas} replicas`,
-    );
-    const shape = { ...options, topic: name, rate: options.rate };
-    const load = new Load(shape);
-    const groupsPerSecond = await load.warmUp(producer, progress);
-    note(terminal, `groups assigned with a first message each: ${Math.round(groupsPerSecond)} a second`);
-    const how = options.run === true ? 'run' : 'batches';
-    const follows = options.consume === true && options.rate !== undefined;
-    const follower = follows ? await ConsumeCheck.subscribe(cluster, load, how, 'latest', progress) : null;
-    follower?.start();
-    const before = usageOf(nodes);
-    const produced = await load.run(producer, progress);
-    const followed = (await follower?.finish(produced.acknowledged)) ?? null;
-    const between = usageOf(nodes);
-    const complete = produced.acknowledged === options.messages;
-    const checked = await readBack(new Reader({ cluster }), load, starts, complete, progress);
-    const after = usageOf(nodes);
-    const stored = load.counts.reduce((sum, count) => sum + count, 0);
-    const consumed =
-      options.consume === true && !follows
-        ? await consumeAll(cluster, load, how, stored, progress)
-        : followed;
-    const consuming = { result: consumed, before: after, after: usageOf(nodes), follows };
-    progress.end();
-    if (produced.firstFailure !== null) note(terminal, `failed: ${produced.firstFailure.message}`);
-    const report = {
-      ...reportOf(options, produced, checked, { before, between, after }, nodes),
-      ...consumeReport(consuming),
-    };
-    if (options.json) await writeJson(terminal, report);
-    else await writeReport(terminal, report);
-    return complete && checked.orderViolations === 0 && (consumed?.orderViolations ?? 0) === 0;
+    return await measure(run);
   } finally {
     await producer.close();
-    if (own)
+    const { check } = run;
+    await check?.end().catch(() => note(terminal, `subscription ${check.subscription} of ${topic} is left`));
+    if (options.topic === undefined)
       await admin
-        .deleteTopic(name, { timeoutMilliseconds: 5000 })
-        .catch(() => note(terminal, `topic ${name} is left`));
+        .deleteTopic(topic, { timeoutMilliseconds: 5000 })
+        .catch(() => note(terminal, `topic ${topic} is left`));
     cluster.close();
   }
 }
 
-async function consumeAll(
-  cluster: Cluster,
+/** Options that say how to consume would be ignored without consuming. */
+function requireConsume({ consume, run, stallTimeout }: BenchOptions): void {
+  if (consume === true) return;
+  if (run === true) throw new UsageError('--run needs --consume');
+  if (stallTimeout !== undefined) throw new UsageError('--stall-timeout needs --consume');
+}
+
+async function measure(run: BenchRun): Promise<boolean> {
+  const { terminal, options, cluster, admin, producer, progress, topic: name } = run;
+  const topic = await topicFor(admin, name, options);
+  const { nodes } = await admin.describeCluster({ timeoutMilliseconds: options.timeout });
+  const starts = (await admin.describeTopic(name)).partitions.map((one) => one.highWatermark);
+  note(
+    terminal,
+    `${options.messages} messages of ${options.size} bytes, ${options.groups} groups, ${topic.partitions} partitions, ${topic.replicas} replicas`,
+  );
+  const load = new Load({ ...options, topic: name, rate: options.rate });
+  const groupsPerSecond = await load.warmUp(producer, progress);
+  note(terminal, `groups assigned with a first message each: ${Math.round(groupsPerSecond)} a second`);
+  const follows = options.consume === true && options.rate !== undefined;
+  const follower = follows ? await startConsuming(run, load, 'latest') : null;
+  const before = usageOf(nodes);
+  const produced = await load.run(producer, progress);
+  const followed = (await follower?.finish(produced.acknowledged)) ?? null;
+  const between = usageOf(nodes);
+  const complete = produced.acknowledged === options.messages;
+  const checked = await readBack(new Reader({ cluster }), load, starts, complete, progress);
+  const after = usageOf(nodes);
+  // What could not be stored will not come.
+  const stored = Math.min(checked.messages, load.produced);
+  const consumed =
+    options.consume === true && !follows
+      ? await (await startConsuming(run, load, 'earliest')).finish(stored)
+      : followed;
+  const consuming = { result: consumed, before: after, after: usageOf(nodes), follows };
+  progress.end();
+  if (produced.firstFailure !== null) note(terminal, `failed: ${produced.firstFailure.message}`);
+  if (consumed !== null && consumed.stall !== '') note(terminal, `error: ${consumed.stall}`);
+  const report = {
+    ...reportOf(options, produced, checked, { before, between, after }, nodes),
+    ...consumeReport(consuming),
+  };
+  if (options.json) await writeJson(terminal, report);
+  else await writeReport(terminal, report);
+  const consumedWell = consumed === null || consumed.orderViolations + consumed.missing === 0;
+  return complete && checked.orderViolations === 0 && consumedWell;
+}
+
+async function startConsuming(
+  run: BenchRun,
   load: Load,
-  how: ConsumeHow,
-  messages: number,
-  progress: Progress,
-): Promise<ConsumeResult> {
-  const check = await ConsumeCheck.subscribe(cluster, load, how, 'earliest', progress);
+  start: ConsumeCheckOptions['start'],
+): Promise<ConsumeCheck> {
+  const { cluster, options, progress } = run;
+  const how = options.run === true ? 'run' : 'batches';
+  const { stallTimeout: stallMilliseconds = STALL_TIMEOUT_MILLISECONDS } = options;
+  const check = await ConsumeCheck.subscribe({ cluster, load, how, start, stallMilliseconds, progress });
+  run.check = check;
   check.start();
-  return check.finish(messages);
+  return check;
 }
 
 async function topicFor(admin: Admin, name: string, options: BenchOptions): Promise<TopicInfo> {
@@ -107,6 +142,8 @@ interface ConsumeReport {
   readonly consume?: {
     readonly messagesPerSecond: number;
     readonly orderViolations: number;
+    readonly repeats: number;
+    readonly missing: number;
     readonly cpuMicrosPerMessage?: number;
     readonly endToEndMs?: { readonly p50: number; readonly p99: number; readonly p999: number };
   };
@@ -122,11 +159,12 @@ function consumeReport(consuming: {
   if (result === null) return {};
   const used = cpuSecondsBetween(before, after);
   const cpu = used.nodes.reduce((sum: number, seconds) => sum + (seconds ?? 0), used.client);
-  const { messages, seconds, orderViolations, latencies } = result;
+  const { messages, seconds, orderViolations, repeats, missing, latencies } = result;
   const figures = follows
     ? { endToEndMs: percentiles(latencies) }
     : { cpuMicrosPerMessage: rounded((cpu * 1e6) / Math.max(1, messages)) };
-  return { consume: { messagesPerSecond: Math.round(messages / seconds), orderViolations, ...figures } };
+  const messagesPerSecond = Math.round(messages / seconds);
+  return { consume: { messagesPerSecond, orderViolations, repeats, missing, ...figures } };
 }
 
 interface Report extends ConsumeReport {
@@ -145,7 +183,7 @@ interface Report extends ConsumeReport {
 function reportOf(
   options: BenchOptions,
   produced: LoadResult,
-  checked: CheckResult,
+  checked: ReadResult,
   usage: { readonly before: Usage; readonly between: Usage; readonly after: Usage },
   nodes: readonly NodeInfo[],
 ): Report {
@@ -196,6 +234,7 @@ function consumeRows({ consume }: ConsumeReport): (readonly [string, string | nu
       ? ['CPU of consuming, all processes', `${cpu} µs a message`]
       : ['end to end p50 / p99 / p99.9', `${latency.p50} / ${latency.p99} / ${latency.p999} ms`],
     ['order violations, consumed', consume.orderViolations],
+    ['delivered again; missing', `${consume.repeats}; ${consume.missing}`],
   ];
 }
 
@@ -212,7 +251,11 @@ async function writeReport(terminal: Terminal, report: Report): Promise<void> {
         'latency p50 / p99 / p99.9',
         `${produce.latencyMs.p50} / ${produce.latencyMs.p99} / ${produce.latencyMs.p999} ms`,
       ],
-      ['CPU, all processes', `${produce.cpuMicrosPerMessage} µs a message`],
+      [
+        // What produces and what consumes at a time are the same processes.
+        report.consume?.endToEndMs === undefined ? 'CPU, all processes' : 'CPU, all processes, consuming too',
+        `${produce.cpuMicrosPerMessage} µs a message`,
+      ],
       ['read back', `${read.messagesPerSecond} messages/s`],
       ['order violations', report.orderViolations],
       ...consumeRows(report),

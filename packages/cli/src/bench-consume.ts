@@ -1,114 +1,181 @@
-import type { Cluster, Consumer } from '@seriatim/client';
+import type { Cluster, ConsumedMessage, Consumer } from '@seriatim/client';
 import { SubscriptionAdmin } from '@seriatim/client';
+import { DeliveredOrder } from './bench-check.ts';
 import type { Load } from './bench-load.ts';
 import type { Progress } from './terminal.ts';
 
 /** How the messages are taken: in batches, or each by a handler of `Consumer.run`. */
 export type ConsumeHow = 'batches' | 'run';
 
+/** What to consume, and how. */
+export interface ConsumeCheckOptions {
+  readonly cluster: Cluster;
+  readonly load: Load;
+  readonly how: ConsumeHow;
+  /** At the beginning to what is there, or at the end to what comes. */
+  readonly start: 'earliest' | 'latest';
+  /** Without a new message for so long it gives up. */
+  readonly stallMilliseconds: number;
+  readonly progress: Progress;
+}
+
 /** What consuming showed. */
 export interface ConsumeResult {
+  /** Different ones. */
   readonly messages: number;
   readonly seconds: number;
+  /** Messages that came again because they were not acknowledged for good: no violation. */
+  readonly repeats: number;
   /** Messages out of their group's order. */
   readonly orderViolations: number;
+  /** Messages that never came. */
+  readonly missing: number;
+  /** Says what is missing; empty: nothing is. */
+  readonly stall: string;
   /** Milliseconds from the time a message was meant to be sent until it was handed out, ascending; only of a load at a fixed rate. */
   readonly latencies: Float64Array;
 }
 
 /** Handlers at a time. */
 const CONCURRENCY = 256;
-/** Name of the subscription; it goes with the topic, or is deleted. */
-const SUBSCRIPTION = 'bench';
+/** Groups that are named when messages are missing. */
+const MISSING_GROUPS_SHOWN = 5;
 
-/** One subscription to the topic of a load, consumed by one consumer that acknowledges everything. */
+/** A subscription of its own to the topic of a load, consumed by one consumer that acknowledges everything. */
 export class ConsumeCheck {
-  readonly #load: Load;
+  /** Of this run alone. */
+  readonly subscription: string;
+  readonly #options: ConsumeCheckOptions;
   readonly #admin: SubscriptionAdmin;
   readonly #consumer: Consumer;
-  readonly #how: ConsumeHow;
-  readonly #next: Uint32Array;
+  readonly #order: DeliveredOrder;
   readonly #latencies: number[] = [];
-  readonly #progress: Progress;
-  #violations = 0;
-  #messages = 0;
   #expected = Number.POSITIVE_INFINITY;
   #started = 0;
-  #ended: Promise<unknown> = Promise.resolve();
+  #progressAt = 0;
+  #taken: Promise<unknown> = Promise.resolve();
+  #ended: Promise<void> | null = null;
 
-  private constructor(cluster: Cluster, load: Load, how: ConsumeHow, progress: Progress) {
-    this.#load = load;
-    this.#how = how;
-    this.#progress = progress;
-    this.#next = new Uint32Array(load.shape.groups);
+  private constructor(options: ConsumeCheckOptions) {
+    const { cluster, load, start } = options;
+    const { topic, groups } = load.shape;
+    this.subscription = `bench-${load.runId.toString(36)}`;
+    this.#options = options;
     this.#admin = new SubscriptionAdmin({ cluster });
-    this.#consumer = cluster.consumer({ topic: load.shape.topic, subscription: SUBSCRIPTION });
+    this.#consumer = cluster.consumer({ topic, subscription: this.subscription });
+    this.#order = new DeliveredOrder(start === 'latest' ? load.counts : new Uint32Array(groups));
+    this.#consumer.events.on('holdLost', ({ group }) => {
+      const number = load.groupNumber(group);
+      if (number !== undefined) this.#order.lost(number);
+    });
   }
 
-  /** Subscribes at a place: at the beginning to what is there, or at the end to what comes. */
-  static async subscribe(
-    cluster: Cluster,
-    load: Load,
-    how: ConsumeHow,
-    start: 'earliest' | 'latest',
-    progress: Progress,
-  ): Promise<ConsumeCheck> {
-    const check = new ConsumeCheck(cluster, load, how, progress);
-    const { topic } = load.shape;
-    // Left by a run before.
-    await check.#admin.delete(topic, SUBSCRIPTION).catch(() => {});
-    await check.#admin.create({ topic, name: SUBSCRIPTION, start });
-    if (start === 'latest')
-      for (let group = 0; group < check.#next.length; group++)
-        check.#next[group] = load.counts[group] as number;
+  static async subscribe(options: ConsumeCheckOptions): Promise<ConsumeCheck> {
+    const check = new ConsumeCheck(options);
+    const { topic } = options.load.shape;
+    await check.#admin.create({ topic, name: check.subscription, start: options.start });
     return check;
   }
 
   /** Begins to take messages. */
   start(): void {
     this.#started = performance.now();
-    this.#ended = this.#how === 'run' ? this.#run() : this.#batches();
+    this.#taken = this.#options.how === 'run' ? this.#run() : this.#batches();
     // Awaited below, but perhaps not before it has failed.
-    this.#ended.catch(() => {});
+    this.#taken.catch(() => {});
   }
 
-  /** Resolves when so many messages were taken and all are settled for good. */
+  /** Resolves when so many messages were taken and all are settled for good, or none came for too long. */
   async finish(messages: number): Promise<ConsumeResult> {
+    const { stallMilliseconds, load } = this.#options;
     this.#expected = messages;
-    if (this.#messages >= messages) this.#consumer.stop();
-    await this.#ended;
+    if (this.#order.messages >= messages) this.#consumer.stop();
+    this.#progressAt = performance.now();
+    let stalled = false;
+    const look = setInterval(
+      () => {
+        stalled ||= performance.now() - this.#progressAt >= stallMilliseconds;
+        if (stalled) this.#consumer.stop();
+      },
+      Math.min(1000, Math.ceil(stallMilliseconds / 4)),
+    );
+    try {
+      await this.#taken;
+    } finally {
+      clearInterval(look);
+    }
     await this.#consumer.close();
-    const seconds = (performance.now() - this.#started) / 1000;
-    await this.#admin.delete(this.#load.shape.topic, SUBSCRIPTION);
+    const ended = stalled ? this.#progressAt : performance.now();
+    const missing = Math.max(0, messages - this.#order.messages);
     return {
-      messages: this.#messages,
-      seconds,
-      orderViolations: this.#violations,
+      messages: this.#order.messages,
+      seconds: (ended - this.#started) / 1000,
+      repeats: this.#order.repeats,
+      orderViolations: this.#order.violations,
+      missing,
+      stall: missing === 0 ? '' : stallText(stallMilliseconds, missing, messages, this.#missingGroups(load)),
       latencies: Float64Array.from(this.#latencies).sort(),
     };
   }
 
+  /** Leaves and deletes the subscription, whatever happened. May be called again. */
+  end(): Promise<void> {
+    this.#ended ??= this.#consumer
+      .close()
+      .then(() =>
+        this.#admin.delete(this.#options.load.shape.topic, this.subscription, { timeoutMilliseconds: 5000 }),
+      );
+    return this.#ended;
+  }
+
+  #missingGroups(load: Load): readonly string[] {
+    return this.#order
+      .missing(load.counts)
+      .map(
+        ({ group, from, messages }) =>
+          `${load.groupName(group)} (${messages}, from its message ${from + 1} on)`,
+      );
+  }
+
   async #batches(): Promise<void> {
     for await (const batch of this.#consumer.batches()) {
-      for (const { value } of batch) this.#take(value);
+      for (const message of batch) this.#take(message);
       batch.ack();
     }
   }
 
   #run(): Promise<void> {
-    return this.#consumer.run(async ({ value }) => this.#take(value), { concurrency: CONCURRENCY });
+    return this.#consumer.run(async (message) => this.#take(message), { concurrency: CONCURRENCY });
   }
 
-  #take(value: Buffer): void {
-    const { runId, shape, intended } = this.#load;
-    if (value.length !== shape.size || value.readUInt32LE(0) !== runId) return;
-    const group = value.readUInt32LE(4);
-    const place = value.readUInt32LE(8);
-    if (place !== this.#next[group]) this.#violations++;
-    this.#next[group] = place + 1;
-    const at = intended.get(value.readDoubleLE(4));
-    if (at !== undefined) this.#latencies.push(performance.now() - at);
-    this.#progress.show(() => `${this.#messages} messages consumed`);
-    if (++this.#messages >= this.#expected) this.#consumer.stop();
+  #take(message: ConsumedMessage): void {
+    // A repetition is no progress: it might be the same for ever. What others stored in the topic is.
+    const goesOn = !this.#options.load.owns(message.value) || this.#takeOwn(message);
+    if (goesOn) this.#progressAt = performance.now();
+    if (this.#order.messages >= this.#expected) this.#consumer.stop();
   }
+
+  /** Gives whether it had not come before. */
+  #takeOwn({ value, sequence, attempt }: ConsumedMessage): boolean {
+    const { load, progress } = this.#options;
+    const delivered = { group: value.readUInt32LE(4), place: value.readUInt32LE(8), sequence, attempt };
+    if (!this.#order.take(delivered)) return false;
+    const at = load.intended.get(value.readDoubleLE(4));
+    if (at !== undefined) this.#latencies.push(performance.now() - at);
+    progress.show(() => `${this.#order.messages} messages consumed`);
+    return true;
+  }
+}
+
+function stallText(
+  milliseconds: number,
+  missing: number,
+  messages: number,
+  groups: readonly string[],
+): string {
+  const shown = groups.slice(0, MISSING_GROUPS_SHOWN).join(', ');
+  const more =
+    groups.length > MISSING_GROUPS_SHOWN ? `, and ${groups.length - MISSING_GROUPS_SHOWN} more` : '';
+  const where = groups.length === 0 ? '' : `: of ${shown}${more}`;
+  return `no message came for ${milliseconds} ms, ${missing} of ${messages} are missing${where}`;
 }

@@ -31,6 +31,7 @@ const MESSAGES_PER_CALL = 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
 /** About what a message needs beside its value: tags, lengths, a 16-byte group. */
 const OVERHEAD_BYTES = 22;
+const NAME_PREFIX = 'group-';
 
 /** Makes the messages: group names of 16 bytes, values that say their run, group and place in the group. */
 export class Load {
@@ -52,9 +53,29 @@ export class Load {
     this.counts = new Uint32Array(shape.groups);
     this.#names = Array.from(
       { length: shape.groups },
-      (_, group) => `group-${String(group).padStart(10, '0')}`,
+      (_, group) => `${NAME_PREFIX}${String(group).padStart(10, '0')}`,
     );
     this.#latencies = new Float64Array(shape.messages);
+  }
+
+  /** Whether it is the value of one of its messages. */
+  owns(value: Buffer): boolean {
+    return value.length === this.shape.size && value.readUInt32LE(0) === this.runId;
+  }
+
+  /** Messages made until now. */
+  get produced(): number {
+    return this.counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  groupName(group: number): string {
+    return this.#names[group] as string;
+  }
+
+  /** undefined: no group of a load has this name. */
+  groupNumber(name: string): number | undefined {
+    const number = Number(name.slice(NAME_PREFIX.length));
+    return this.#names[number] === name ? number : undefined;
   }
 
   /**

@@ -156,5 +156,6 @@ function addBench(root: Command, leaf: Leaf, terminal: Terminal, failed: (ok: bo
       false,
     )
     .option('--run', 'consume by handlers, see Consumer.run; with --consume', false)
+    .option('--stall-timeout <time>', 'give up consuming when no message came for that long (60s)', duration)
     .action(async (options) => failed(await bench(terminal, options)));
 }

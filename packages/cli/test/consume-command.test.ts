@@ -1,13 +1,12 @@
 import type { Buffer } from 'node:buffer';
 import { Writable } from 'node:stream';
-import type { Server, ServerDuplexStream } from '@grpc/grpc-js';
-import { RefusalError, subscriptionsService, toServiceError, unaryHandler } from '@seriatim/protocol';
+import type { Server } from '@grpc/grpc-js';
+import { RefusalError, unaryHandler } from '@seriatim/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../client/src/system-clock.ts';
-import { FakeSubscriptions } from '../../client/test/consumer/fake-subscriptions.ts';
-import { FakeBroker } from '../../client/test/fake-broker.ts';
-import { serveFake } from '../../client/test/fake-server.ts';
+import type { FakeSubscriptions } from '../../client/test/consumer/fake-subscriptions.ts';
+import type { FakeBroker } from '../../client/test/fake-broker.ts';
 import { run } from '../src/program.ts';
+import { serveConsume } from './consume-server.ts';
 import { DESCRIBED, LAG } from './subscription-server.ts';
 
 let broker: FakeBroker;
@@ -56,28 +55,13 @@ async function consume(
 }
 
 beforeEach(async () => {
-  broker = new FakeBroker(['unbound']);
-  broker.createTopic('t', 2);
-  subscriptions = new FakeSubscriptions(broker, systemClock, 't');
-  const fake = await serveFake(broker, 0);
-  server = fake.server;
-  endpoint = `127.0.0.1:${fake.port}`;
-  broker.addresses[0] = endpoint;
-  server.addService(subscriptionsService, {
-    Consume: (stream: ServerDuplexStream<Buffer, Buffer>) => {
-      const call = subscriptions.consume(endpoint, {
-        response: (bytes) => stream.write(bytes),
-        ended: (error) => (error === null ? stream.end() : stream.emit('error', toServiceError(error))),
-      });
-      stream.on('data', (bytes: Buffer) => call.send(bytes));
-      stream.on('cancelled', () => call.cancel());
-    },
+  codeOf = () => '';
+  ({ broker, subscriptions, server, endpoint } = await serveConsume('t', 2, {
     DescribeSubscription: unaryHandler(async () => ({
       ...DESCRIBED,
       partitions: [0, 1].map((partition) => ({ ...LAG, partition, code: codeOf(partition) })),
     })),
-  });
-  codeOf = () => '';
+  }));
 });
 afterEach(() => server.forceShutdown());
 
