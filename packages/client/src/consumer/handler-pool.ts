@@ -92,20 +92,21 @@ export class HandlerPool {
       const message = next(lane, this.#intake.touch());
       if (message === null) break;
       const { message: taken, hold } = message;
-      let result: void | Promise<void>;
+      let working: Promise<void> | null;
       try {
-        result = this.#handler(taken);
+        const result = this.#handler(taken);
+        working = isPromise(result) ? Promise.resolve(result) : null;
       } catch (error) {
         fail(taken, error);
         continue;
       }
-      if (!isPromise(result)) {
+      if (working === null) {
         taken.ack();
         continue;
       }
       hold.running = true;
       const rest = left - 1;
-      Promise.resolve(result).then(
+      working.then(
         () => {
           taken.ack();
           this.#settled(lane, hold, rest);

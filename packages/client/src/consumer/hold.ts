@@ -74,6 +74,8 @@ export class Hold {
   /** Runs that came, chained: from the one with the first message that is not acknowledged to the last. */
   #firstRun: DeliveredRun | null = null;
   #lastRun: DeliveredRun | null = null;
+  /** Milliseconds of an extension that was asked for and not sent. */
+  #wanted = 0;
   #ended = false;
   #controller: AbortController | null = null;
   #reason = 'HOLD_LOST';
@@ -159,6 +161,7 @@ export class Hold {
   /** False: it was lost. */
   extend(milliseconds: number): boolean {
     if (this.#ended) return false;
+    this.#wanted = Math.max(this.#wanted, milliseconds);
     this.desk?.extend(this, milliseconds);
     return true;
   }
@@ -166,7 +169,9 @@ export class Hold {
   /** It was extended, or acknowledged, which is on its way: monotonic milliseconds. */
   renewed(now: number, milliseconds = 0): void {
     this.renewedAt = now;
-    if (milliseconds > 0) this.extendedUntil = Math.max(this.extendedUntil, now + milliseconds);
+    if (milliseconds === 0) return;
+    this.#wanted = 0;
+    this.extendedUntil = Math.max(this.extendedUntil, now + milliseconds);
   }
 
   /** A broker has ended it by now, as far as the clock here says. One without a stream waits to be held again. */
@@ -184,7 +189,8 @@ export class Hold {
     const { desk, failure } = this;
     this.renewedAt = now;
     if (desk === null) return;
-    const left = Math.ceil(this.extendedUntil - now);
+    const left = Math.max(this.#wanted, Math.ceil(this.extendedUntil - now));
+    this.#wanted = 0;
     if (left > this.holdMilliseconds) desk.extend(this, left);
     if (failure !== null) desk.failed(this, failure);
     else if (this.ackTo > this.ackedTo) {

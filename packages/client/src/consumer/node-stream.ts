@@ -215,10 +215,11 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       if (hold === undefined) {
         hold = new Hold(topic, partition, groupAt(response, row), response.runLives[run] ?? 0, first);
         book.hold(hold, this, tokenEpoch, counter);
+        // A hold that is given more is not renewed by that.
+        hold.renewed(now);
       }
       const length = runLengths[run] as number;
       if (row + length > messages) throw new RangeError(`run ${run} has fewer messages than ${length}`);
-      hold.renewed(now);
       hold.holdMilliseconds = holdMilliseconds;
       const delivered = new DeliveredRun(hold, response, run, row, account);
       hold.came(delivered);

@@ -87,6 +87,41 @@ describe('holds', () => {
     await clock.until(member.close());
   });
 
+  it('under a running handler are kept also while more of their groups comes, which renews nothing', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    subscriptions.holdMilliseconds = 1_000;
+    subscriptions.runMax = 100;
+    publish(1, 1);
+    const member = consumer();
+    const attempts: number[] = [];
+    const end = member.run(async ({ attempt, sequence }) => {
+      attempts.push(attempt);
+      if (sequence === 1) await clock.sleep(4_000);
+    });
+    for (let more = 0; more < 45; more++) {
+      await clock.pass(100);
+      publish(1, 1);
+    }
+    await clock.pass(100);
+    await clock.until(member.close());
+    await clock.until(end);
+    expect(attempts).toEqual(Array.from({ length: 46 }, () => 1));
+  });
+
+  it('keep an extension that was asked for while no stream had them', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    publish(1, 1);
+    const member = consumer();
+    const [message] = await clock.until(take(member, 1));
+    subscriptions.breakNode('n:1');
+    expect(message?.extend(3_000_000)).toBe(true);
+    await clock.pass(1_000);
+    const rows = subscriptions.rows.map(({ kind, milliseconds, code }) => [kind, milliseconds, code]);
+    expect(rows).toEqual([[SETTLEMENT_KIND_EXTEND, 3_000_000, '']]);
+    message?.ack();
+    await clock.until(member.close());
+  });
+
   it('that the application extended are not shortened, and go on as long at the next leader', async () => {
     const { clock, subscriptions, consumer, publish } = setUp(1);
     subscriptions.holdMilliseconds = 1_000;

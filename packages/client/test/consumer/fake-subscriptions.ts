@@ -369,7 +369,6 @@ export class FakeSubscriptions {
         if (run.length === 0 || stream.creditBytes <= 0) continue;
         const held = hold ?? this.#hold(partition, name, stream, from);
         held.delivered = from + run.length;
-        extendTo(held, this.#time.now() + this.holdMilliseconds);
         stream.deliver(partition, epoch, held.counter, state.failures + 1, run, this.holdMilliseconds);
       }
     }

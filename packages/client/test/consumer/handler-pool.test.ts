@@ -45,6 +45,27 @@ describe('Consumer.run', () => {
     for (let group = 0; group < 5; group++) expect(subscriptions.settled(0, `g${group}`)).toBe(100);
   });
 
+  it('takes a promise that can not be looked at for a failure', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    publish(1, 1);
+    const member = consumer();
+    let calls = 0;
+    const end = member.run(() => {
+      if (calls++ > 0) return;
+      return Object.defineProperty({}, 'then', {
+        get: () => {
+          throw new Error('no promise');
+        },
+      }) as Promise<void>;
+    });
+    await clock.pass(500);
+    await clock.until(member.close());
+    await clock.until(end);
+    expect(calls).toBe(2);
+    expect(subscriptions.rows.find(({ reason }) => reason !== '')?.reason).toBe('no promise');
+    expect(subscriptions.settled(0, 'g0')).toBe(1);
+  });
+
   it('waits for the promise of another realm or of a library too', async () => {
     const { clock, subscriptions, consumer, publish } = setUp(1);
     publish(2, 1);
