@@ -85,12 +85,12 @@ export class GroupOperator {
     before: Row,
     sight: Sight,
   ): Promise<GroupActionResult> {
+    if (desk.ended)
+      throw new RefusalError('NOT_LEADER', 'leadership was lost, or the subscription reset, meanwhile');
     checkReplacements(desk, action);
     if (isDone(desk, key, action, before)) {
       return Promise.resolve({ settled: 0, waiting: waiting(desk, key, before) });
     }
-    if (desk.ended)
-      throw new RefusalError('NOT_LEADER', 'leadership was lost, or the subscription reset, meanwhile');
     const outcome = outcomeOf(desk, key, action, before, sight);
     return this.#propose(desk, key, action, before, outcome).then(() => ({
       settled: outcome.settled,
