@@ -47,7 +47,10 @@ async function onStage(
     const producer = new OrderedProducer({ cluster: own });
     const outcome = await play({ cluster, producer, proxies });
     await producer.close();
-    return { ...outcome, wrong: [...outcome.wrong, ...cluster.unexpectedEnds] };
+    const wrong = [...outcome.wrong, ...cluster.unexpectedEnds];
+    // What the nodes said of it goes with what went wrong.
+    const logs = wrong.length === 0 ? [] : cluster.nodes.map((node) => `node ${node.id}:\n${node.logTail()}`);
+    return { ...outcome, wrong: [...wrong, ...logs] };
   } finally {
     own?.close();
     for (const proxy of proxies) proxy.close();

@@ -205,7 +205,7 @@ export interface DeadLetter {
 /** Writes dead letters through the node's own produce path (room C wires it in the front door). */
 export interface DeadLetterWriter {
   /**
-   * `stored`: once, now or by an earlier attempt. `refused`: never will be (unknown topic, WRITER_UNKNOWN, SEQUENCE_GAP, too large): park.
+   * `stored`: once, now or by an earlier attempt. `refused`: not with this sequence (WRITER_UNKNOWN, SEQUENCE_GAP), or never (unknown topic, too large).
    * `retry`: may or may not be stored; the same letter is to be written again. Never rejects.
    */
   write(letter: DeadLetter, deadline: number): Promise<DeadLetterResult>;

@@ -8,7 +8,7 @@ import { type ErrorCode, RefusalError } from '@seriatim/protocol';
  * Rows behind the last one up to which all were told as decided. A partition refuses rows above its own limit, but what it refused is remembered
  * until the rows before are decided: a client that goes on nevertheless is ended with OVERLOADED.
  */
-export const UNDECIDED_ROWS_MAX = 262_144;
+export const UNDECIDED_ROWS_MAX = 1_048_576;
 
 /** Rows answered at once. */
 export interface SettledRows {

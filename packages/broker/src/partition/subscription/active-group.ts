@@ -69,14 +69,6 @@ export class ActiveGroup {
     this.readTurn++;
   }
 
-  /** Where it stands is known now; it reads from there. */
-  locate(settled: number, next: number): void {
-    if (this.settled >= 0) return;
-    this.settled = settled;
-    this.next = next;
-    this.readFrom = next;
-  }
-
   /** Nothing of it is left to settle among what was read. */
   get empty(): boolean {
     return this.inFlightMessages === 0 && this.readAheadMessages === 0;

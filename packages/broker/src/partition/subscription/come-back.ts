@@ -128,6 +128,11 @@ export class ComeBack {
     if (named.tokenEpoch === tokenEpoch) {
       const same = group?.counter === named.tokenCounter && group.awaited === consumer.identity.session;
       if (group === undefined || !same) return lost(group?.counter ? 'HOLD_TAKEN' : 'HOLD_EXPIRED');
+      // It would have to be read again, which a paused group is not.
+      if (group.paused && named.lastSequence < group.lastFound) {
+        desk.leaveToIndex(group);
+        return lost('HOLD_EXPIRED');
+      }
       this.#holdAgain(group, consumer, named.lastSequence);
       return this.#held(group, named);
     }

@@ -93,9 +93,10 @@ export class DeadLetterDesk {
     const { rows } = this.#options.desk.options.applied;
     const row = rows.find(key);
     if (row < 0 || (rows.flags(row) & FLAG_DEAD_LETTERING) === 0 || !this.#isWanted(key)) return false;
-    // The applied row may still be that of the letter before.
+    // The applied row may still be that of the letter before, or of a head that is gone.
     const working = this.#options.desk.progress.rows;
-    return working.deadLetters(working.find(key)) === rows.deadLetters(row);
+    const at = working.find(key);
+    return working.next(at) === rows.next(row) && working.deadLetters(at) === rows.deadLetters(row);
   }
 
   async #write(key: number): Promise<void> {
@@ -141,7 +142,8 @@ export class DeadLetterDesk {
     } catch {
       return null;
     }
-    if (head === null || !this.#isFailed(key, row, head)) return HEAD_GONE;
+    // What lies behind the message that failed is another one.
+    if (head === null || head.sequence !== row.settled + 1) return HEAD_GONE;
     if (view.deadLetterTopic === null) return null;
     return {
       topic: view.deadLetterTopic,
@@ -160,12 +162,6 @@ export class DeadLetterDesk {
       failures: row.failures,
       reason,
     };
-  }
-
-  /** False: retention removed the message that failed, or may have, and this is a later one. */
-  #isFailed(key: number, row: Row, head: Head): boolean {
-    if (key !== 0) return head.sequence === row.settled + 1;
-    return row.next >= this.#options.desk.options.state.lowWatermark;
   }
 
   /** True while the group stands where it stood when its letter was begun. */

@@ -20,7 +20,7 @@ import type { PartitionState } from '../partition-state.ts';
 import type { RecordSource } from '../record-source.ts';
 import { explain } from './group-explanation.ts';
 import { GroupOperator } from './group-operator.ts';
-import { keyOf, parkedSequence } from './group-standing.ts';
+import { keyOf } from './group-standing.ts';
 import { HeadReader } from './head-reader.ts';
 import { type PartitionSubscriptions, unknown } from './partition-subscriptions.ts';
 import { positionPreview } from './position-preview.ts';
@@ -171,7 +171,7 @@ export class GroupAdministration implements PartitionAdministration {
     return {
       group: desk.groups.name(key),
       life: row.life,
-      headSequence: parkedSequence(key, row, head),
+      headSequence: row.settled + 1,
       headOffset: head?.offset ?? row.next,
       waiting: Math.max(0, last - row.settled),
       failures: row.failures,
@@ -209,11 +209,13 @@ export class GroupAdministration implements PartitionAdministration {
   }
 
   #byGoingBack<T>(deadline: number, run: () => Promise<T>): Promise<T> {
-    return this.#by(deadline, () => {
+    return this.#by(deadline, async () => {
       this.#goingBack++;
-      return run().finally(() => {
+      try {
+        return await run();
+      } finally {
         this.#goingBack--;
-      });
+      }
     });
   }
 

@@ -117,8 +117,16 @@ export class GroupIntake {
       group.readFrom = run.offset;
       return;
     }
-    if (run.key === 0 || run.sequence <= group.settled + 1) return;
-    this.#lost(group, run);
+    if (run.sequence <= group.settled + 1) return;
+    if (run.key === 0) this.#moveOn(group, run);
+    else this.#lost(group, run);
+  }
+
+  /** Between what is settled of the messages without group and this one there are none, or none any more: it is their head. */
+  #moveOn(group: ActiveGroup, run: IncomingRun): void {
+    group.settled = run.sequence - 1;
+    group.next = run.offset;
+    this.#desk.writeRow(group, true);
   }
 
   #lost(group: ActiveGroup, run: IncomingRun): void {

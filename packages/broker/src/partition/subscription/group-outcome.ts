@@ -1,7 +1,7 @@
 /** What an operator's action makes of one group: the row that results, and what is settled or counts as settled no more. */
 import { RefusalError } from '@seriatim/protocol';
 import type { GroupAction } from '../../subscription-contracts.ts';
-import { lastSequence, parkedSequence, type Seen } from './group-standing.ts';
+import { lastSequence, type Seen } from './group-standing.ts';
 import type { Head } from './head-reader.ts';
 import type { SubscriptionDesk } from './subscription-desk.ts';
 import {
@@ -98,7 +98,7 @@ function resolution(
     throw new RefusalError('GROUP_NOT_PARKED', 'the group is not parked; there is nothing to resolve');
   }
   const head = sight.seen?.head ?? null;
-  const headSequence = parkedSequence(key, before, head);
+  const headSequence = before.settled + 1;
   if (action.headSequence !== 0 && action.headSequence !== headSequence) {
     const message = `the head is ${headSequence} now, not ${action.headSequence}; look again`;
     throw new RefusalError('HEAD_CHANGED', message);

@@ -90,9 +90,9 @@ export function standingBy(desk: SubscriptionDesk, key: number, seen: Seen | nul
   const at = desk.progress.rows.find(key);
   const deadLetters = at < 0 ? 0 : desk.progress.rows.deadLetters(at);
   const rest = { flags: 0, failures: 0, notBefore: 0, deadLetters, life: lifeOf(desk, key) };
-  if (head === null) return { ...rest, settled: last, next: end };
   // Below the floor by now: it was settled while it was read.
-  if (head.offset < desk.window.floor) return null;
+  if ((head?.offset ?? end) < desk.window.floor) return null;
+  if (head === null) return { ...rest, settled: last, next: end };
   return { ...rest, settled: head.sequence - 1, next: head.offset };
 }
 
@@ -101,14 +101,6 @@ export async function standingOf(desk: SubscriptionDesk, key: number, heads: Hea
   let row = standingBy(desk, key, null);
   while (row === null) row = standingBy(desk, key, await look(desk, key, heads, desk.window.floor));
   return row;
-}
-
-/**
- * Sequence of the message that a parked group waits for; `head` is what is stored at or behind where the group stands. Messages without group
- * have none but their place.
- */
-export function parkedSequence(key: number, row: Row, head: Head | null): number {
-  return key === 0 ? (head?.sequence ?? row.settled + 1) : row.settled + 1;
 }
 
 /** The first state that holds, see the decision. */

@@ -11,6 +11,11 @@ const RETRY_MILLISECONDS = 1;
 
 const NOT_LEADER = { type: 'refused', reason: 'notLeader' } as const;
 
+interface Telling {
+  readonly data: Uint8Array;
+  readonly told: (applied: boolean) => void;
+}
+
 /** What telling needs. */
 export interface SessionRegisterOptions {
   readonly clock: Clock;
@@ -23,6 +28,8 @@ export class SessionRegister {
   readonly #options: SessionRegisterOptions;
   /** Sessions that are told to have gone, as often as that is not applied yet. */
   readonly #going: string[] = [];
+  readonly #queue: Telling[] = [];
+  #pausing = false;
   #ended = false;
 
   constructor(options: SessionRegisterOptions) {
@@ -53,19 +60,30 @@ export class SessionRegister {
   }
 
   #tell(attached: readonly string[], gone: readonly string[]): Promise<boolean> {
-    const { shard, applied, clock } = this.#options;
-    const { id, generation } = applied;
+    const { id, generation } = this.#options.applied;
     const data = encodeSessions({ subscription: id, generation, attached, gone });
     return new Promise((resolve) => {
-      const propose = (): void => {
-        const result = this.#ended
-          ? NOT_LEADER
-          : shard.propose(data, (fate) => resolve(fate.type === 'applied'));
-        if (result.type === 'accepted') return;
-        if (result.reason === 'notLeader') resolve(false);
-        else clock.after(RETRY_MILLISECONDS, propose);
-      };
-      propose();
+      this.#queue.push({ data, told: resolve });
+      this.#propose();
     });
+  }
+
+  /** One after the other: a session that comes again is told behind its leaving. */
+  #propose(): void {
+    const { shard, clock } = this.#options;
+    while (this.#queue.length > 0 && !this.#pausing) {
+      const [{ data, told }] = this.#queue as [Telling];
+      const result = this.#ended ? NOT_LEADER : shard.propose(data, (fate) => told(fate.type === 'applied'));
+      if (result.type === 'refused' && result.reason !== 'notLeader') {
+        this.#pausing = true;
+        clock.after(RETRY_MILLISECONDS, () => {
+          this.#pausing = false;
+          this.#propose();
+        });
+        return;
+      }
+      this.#queue.shift();
+      if (result.type === 'refused') told(false);
+    }
   }
 }

@@ -240,11 +240,12 @@ export class SubscriptionDesk implements ConsumerDesk {
     const { groups, progress } = this;
     const group = groups.active.get(key);
     if (rewound) groups.delays.cancel(key);
-    if (group !== undefined && (rewound || group.counter === 0)) {
-      if (rewound) groups.tellLost(group, 'GROUP_REWOUND');
+    // What a holder had when it came back is not found as long as the group is paused.
+    const unknown = group !== undefined && !group.located && (row.flags & FLAG_PAUSED) !== 0;
+    if (group !== undefined && (rewound || unknown || group.counter === 0)) {
+      if (rewound || unknown) groups.tellLost(group, rewound ? 'GROUP_REWOUND' : 'HOLD_EXPIRED');
       groups.leaveToIndex(group);
     } else if (group !== undefined && (row.flags & FLAG_BEHIND) !== 0) {
-      group.locate(row.settled, row.next);
       // Its holder may settle what it has; the rest is read when nothing blocks the group any more.
       groups.markBehind(group);
       groups.dropReadAhead(group);

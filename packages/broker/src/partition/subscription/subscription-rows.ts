@@ -38,7 +38,7 @@ export interface Row {
   readonly failures: number;
   /** Milliseconds since 1970; 0: at once. */
   readonly notBefore: number;
-  /** Dead letters written of this group. */
+  /** Producer's sequence of the group's last dead letter; 0: none was written. */
   readonly deadLetters: number;
 }
 

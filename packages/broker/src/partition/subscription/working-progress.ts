@@ -125,8 +125,10 @@ export class WorkingProgress {
   }
 
   #flush(inFlightMax: number): void {
+    // The timer that is cancelled may be the one after a refusal.
     this.#cancelTimer();
     this.#timerSet = false;
+    this.#blocked = false;
     const { limits, window } = this.#options;
     const { progressRowsMax } = limits;
     if (!this.#changed && window.floor === this.#totalsTold.floor) {

@@ -3,7 +3,7 @@ import type { PartitionSubscriptions } from '../../../src/partition/subscription
 import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { type Setup, settle } from '../setup.ts';
 import { type Delivered, FakeConsumer } from './fake-consumer.ts';
-import { consumer, nextLeader, pass, produce, subscribed, turn } from './subscribed.ts';
+import { consumer, nextLeader, pass, produce, progress, subscribed, turn } from './subscribed.ts';
 
 describe('a holder after a change of leader', () => {
   it('keeps its groups when its open stream is there first and says only then what it holds', async () => {
@@ -121,5 +121,48 @@ describe('a consumer that is being attached', () => {
     expect(one.refused.get(row)).toBeUndefined();
     await pass(setup, 1_000);
     expect(one.refused.get(row)).toBe('HOLD_LOST');
+  });
+
+  it('stays known when the core refused at first that it left', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    setup.shard.refuseWith = 'tooMuchUncommitted';
+    void one.attachment?.detach('clean');
+    await settle();
+    await settle();
+    setup.shard.refuseWith = null;
+    const again = one.attach(setup.partition);
+    await settle();
+    await pass(setup, 10);
+    await again;
+    expect([...(setup.partition.state.subscriptions.get(1)?.sessions ?? [])]).toEqual(['session-one']);
+  });
+
+  it('loses a paused group of which it lacks what was on its way, and settles the others at once', async () => {
+    const setup = await subscribed();
+    await produce(setup, 'a1 a2 b1');
+    const one = await consumer(setup, 'one');
+    const holds = one.holds().map((hold) => ({ ...hold, lastSequence: 1 }));
+    await one.attachment?.detach('broken');
+    const action = { type: 'pause', who: '', why: '' } as const;
+    const paused = setup.partition.administration.act(
+      1 as SubscriptionId,
+      'a',
+      action,
+      setup.clock.time + 1_000,
+    );
+    await turn(setup);
+    await paused;
+    void one.attach(setup.partition, 1, holds);
+    await turn(setup);
+    const kinds = one.events.map((event) => ('group' in event ? `${event.group} ${event.type}` : event.type));
+    expect(kinds).toEqual(expect.arrayContaining(['a hold-lost', 'b held']));
+    const held = one.events.find((event) => event.type === 'held');
+    const last = one.all.find(({ content }) => content === 'b:1');
+    if (held?.type !== 'held' || last === undefined) throw new Error('b was not kept');
+    one.ack({ ...last, counter: held.tokenCounter });
+    await progress(setup);
+    expect(one.unanswered).toBe(0);
+    expect(one.refused.size).toBe(0);
   });
 });

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { DeadLetter, DeadLetterResult } from '../../../src/consume-contracts.ts';
 import type { TopicId } from '../../../src/contracts.ts';
 import type { SubscriptionId } from '../../../src/subscription-contracts.ts';
-import type { Setup } from '../setup.ts';
+import { store } from '../appending.ts';
+import { type Setup, settle } from '../setup.ts';
 import type { FakeConsumer } from './fake-consumer.ts';
 import {
   consumer,
@@ -249,5 +250,53 @@ describe('a head that goes to the dead-letter topic', () => {
     await pass(setup, 500);
     expect(setup.letters.length).toBeGreaterThan(2);
     for (const letter of setup.letters) expect(letter).toEqual(setup.letters[0]);
+  });
+
+  it('is written of a message without group also when retention removed what lies before it', async () => {
+    const setup = await subscribed(SKIP, {}, { tailBytesMax: 10 });
+    const ungrouped = async (value: string): Promise<void> => {
+      await store(setup, [{ group: '', values: [value] }], { id: 0, epoch: 0 });
+      await turn(setup);
+    };
+    const one = await consumer(setup, 'one');
+    await ungrouped(':1');
+    fail(one, ':1');
+    await progress(setup);
+    await turn(setup);
+    await produce(setup, 'g1 g2 g3');
+    one.ackAll();
+    await progress(setup);
+    await remove(setup, 3);
+    await ungrouped(':2');
+    fail(one, ':2');
+    await progress(setup);
+    await pass(setup, 500);
+    expect(setup.letters.map(({ producerSequence, origin }) => [producerSequence, origin.sequence])).toEqual([
+      [1, 1],
+      [2, 5],
+    ]);
+  });
+
+  it('is written of the head that fails before it is stored that the one before it is gone', async () => {
+    const setup = await subscribed(SKIP, {}, { tailBytesMax: 10 });
+    await produce(setup, 'a1');
+    await produce(setup, 'a2 a3');
+    const one = await consumer(setup, 'one');
+    setup.letterResult = { type: 'retry' };
+    fail(one, 'a:1');
+    await progress(setup);
+    await remove(setup, 1);
+    setup.letterResult = { type: 'stored' };
+    setup.letters.length = 0;
+    // It is noticed that a:1 is gone, a:2 is delivered, and fails before that is stored.
+    setup.clock.advance(210);
+    for (let round = 0; round < 4; round++) {
+      setup.clock.turn();
+      await settle();
+    }
+    fail(one, 'a:2');
+    await pass(setup, 500);
+    expect(setup.letters.map(({ origin }) => origin.sequence)).toEqual([2]);
+    expect(one.contents().at(-1)).toBe('a:3');
   });
 });

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { GroupAdministration } from '../../../src/partition/subscription/group-administration.ts';
 import type { GroupAction, SubscriptionId } from '../../../src/subscription-contracts.ts';
 import { store } from '../appending.ts';
 import { type Setup, settle } from '../setup.ts';
-import type { Delivered, FakeConsumer } from './fake-consumer.ts';
+import type { FakeConsumer } from './fake-consumer.ts';
 import { consumer, nextLeader, pass, produce, progress, remove, subscribed, turn } from './subscribed.ts';
 
 const ID = 1 as SubscriptionId;
@@ -148,7 +149,7 @@ describe("an operator's action", () => {
     expect(await listParked(setup)).toMatchObject([{ group: 'b', reason: 'poison', since }]);
   });
 
-  it('pauses a group whose holder came back and is not found yet, and goes on behind what was settled', async () => {
+  it('takes a paused group from a holder that came back and is not found yet, and goes on behind what was settled', async () => {
     const setup = await subscribed({}, {}, { tailBytesMax: 10 });
     const one = await consumer(setup, 'one');
     await produce(setup, 'b1 b2');
@@ -164,15 +165,74 @@ describe("an operator's action", () => {
     void one.attach(setup.partition, 1, holds);
     await turn(setup);
     await act(setup, 'b', { type: 'pause', ...ACTOR });
+    expect(one.events).toContainEqual(
+      expect.objectContaining({ type: 'hold-lost', group: 'b', tokenEpoch: 3, tokenCounter: 1 }),
+    );
     source.read = read;
     await act(setup, 'b', { type: 'resume', ...ACTOR });
     await pass(setup, 500);
-    expect(one.events).toContainEqual(
-      expect.objectContaining({ type: 'held', group: 'b', tokenEpoch: 3, tokenCounter: 1 }),
-    );
-    one.ack({ ...one.all[2], epoch: 3, counter: 1 } as Delivered);
+    expect(one.contents()).toEqual(['b:1', 'b:2', 'b:3', 'c:1', 'b:3']);
+    const again = one.all.at(-1);
+    if (again !== undefined) one.ack(again);
     await progress(setup);
     expect(one.refused.size).toBe(0);
     expect(applied(setup)).toMatchObject({ done: 3 });
+  });
+
+  it('keeps nothing back for good when it is refused', async () => {
+    const setup = await subscribed();
+    const { administration } = setup.partition;
+    const rewind = { type: 'rewind', sequence: 1, ...ACTOR } as const;
+    await expect(act(setup, 'nobody', rewind)).rejects.toMatchObject({ code: 'UNKNOWN_GROUP' });
+    expect((administration as GroupAdministration).goesBack).toBe(false);
+  });
+
+  it('leaves progress going when it comes between a refusal and the next try', async () => {
+    const setup = await subscribed();
+    const one = await consumer(setup, 'one');
+    await produce(setup, 'a1 b1 b2');
+    const first = one.all[0];
+    if (first === undefined) throw new Error('nothing came');
+    one.ack(first);
+    setup.shard.refuseWith = 'tooMuchUncommitted';
+    setup.clock.advance(6);
+    setup.clock.turn();
+    setup.shard.refuseWith = null;
+    await act(setup, 'b', { type: 'pause', ...ACTOR });
+    const [, , second] = one.all;
+    if (second === undefined) throw new Error('b:2 was not delivered');
+    one.ack(second);
+    await progress(setup);
+    expect(one.unanswered).toBe(0);
+    expect(applied(setup)).toMatchObject({ done: 3 });
+  });
+
+  it('replaces the head of the messages without group, and skips none that retention left', async () => {
+    const setup = await subscribed({ maxDeliveries: 1 }, {}, { tailBytesMax: 10 });
+    const one = await consumer(setup, 'one');
+    const ungrouped = async (value: string): Promise<void> => {
+      await store(setup, [{ group: '', values: [value] }], { id: 0, epoch: 0 });
+      await turn(setup);
+    };
+    await ungrouped(':1');
+    await produce(setup, 'g1');
+    await ungrouped(':2');
+    const [head] = one.all;
+    if (head === undefined) throw new Error('nothing came');
+    one.ackAll();
+    await ungrouped(':3');
+    fail(one, ':3');
+    await progress(setup);
+    const replacement = Buffer.from(':new');
+    await act(setup, '', { type: 'replace', headSequence: 4, replacement, ...ACTOR });
+    expect(one.contents().at(-1)).toBe(':new');
+    fail(one, ':new');
+    await progress(setup);
+    await ungrouped(':4');
+    await remove(setup, 4);
+    const [parkedHead] = await listParked(setup);
+    expect(parkedHead).toMatchObject({ group: '', headSequence: 4 });
+    expect(await act(setup, '', { type: 'skip', headSequence: 0, ...ACTOR })).toMatchObject({ settled: 0 });
+    expect(one.contents().at(-1)).toBe(':4');
   });
 });
