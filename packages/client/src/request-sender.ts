@@ -90,6 +90,7 @@ export class RequestSender {
       return;
     }
     for (const { topic, lane } of this.#renewing.splice(0)) topic.ready(lane);
+    const began = this.#cluster.clock.now();
     for (const topic of this.#topics.values()) {
       // Each round begins with another partition, so that none comes last every time.
       const queues = [...topic.queues.values()];
@@ -101,7 +102,7 @@ export class RequestSender {
         }
       }
     }
-    this.#scheduleForPauses();
+    this.#scheduleForPauses(began);
   }
 
   #sendFrom(
@@ -240,22 +241,26 @@ export class RequestSender {
     return true;
   }
 
-  /** Comes back when the first pause ends, or soon where the nodes that are left are not connected yet. */
-  #scheduleForPauses(): void {
+  /**
+   * Comes back when the first pause ends, or soon where the nodes that are left are not connected yet. A pause that ended since the round `began`
+   * may have kept back what was looked at before: it is one that ends now.
+   */
+  #scheduleForPauses(began: number): void {
     const now = this.#cluster.clock.now();
     let until = Number.POSITIVE_INFINITY;
     for (const topic of this.#topics.values()) {
       for (const queue of topic.queues.values()) {
         if (queue.empty) continue;
-        if (queue.pausedUntil > now) until = Math.min(until, queue.pausedUntil);
+        if (queue.pausedUntil > began) until = Math.min(until, queue.pausedUntil);
         else if (queue.open) {
           const link = this.#cluster.pick();
-          if (!link.usable)
+          // With nothing of it under way nobody else looks again.
+          if (!link.usable || queue.inFlight === 0)
             until = Math.min(until, Math.max(link.pausedUntil, now + CONNECT_POLL_MILLISECONDS));
         }
       }
     }
     if (until === Number.POSITIVE_INFINITY) return;
-    this.#cancelTimer = this.#cluster.clock.schedule(until - now, () => this.#pump());
+    this.#cancelTimer = this.#cluster.clock.schedule(Math.max(0, until - now), () => this.#pump());
   }
 }

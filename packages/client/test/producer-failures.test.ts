@@ -25,6 +25,28 @@ describe('OrderedProducer: what fails, and how', () => {
     expect(broker.initProducerCalls).toBe(1);
   });
 
+  it.each([1, 2, 3, 4, 5])(
+    'tries again after each pause, also where timers fire early and a round takes time (seed %i)',
+    async (seed) => {
+      const { clock, broker, producer } = setUp({ seed });
+      await clock.until(producer.sendSingleOrderedMessage('t', 'g0', undefined, 'w'));
+      const now = clock.now.bind(clock);
+      const schedule = clock.schedule.bind(clock);
+      clock.schedule = (milliseconds, task) => schedule(Math.max(0, milliseconds - 0.3), task);
+      clock.now = () => {
+        clock.standStill(0.1);
+        return now();
+      };
+      broker.partition('t', 0).leader = -1;
+      const sent = producer.sendSingleOrderedMessage('t', 'g0', undefined, 'x');
+      await clock.pass(5_000);
+      broker.partition('t', 0).leader = 0;
+      const from = now();
+      await clock.until(sent);
+      expect(now() - from).toBeLessThan(1_000);
+    },
+  );
+
   it('says what kept it from getting a producer id', async () => {
     const { clock, transport, producer } = setUp({ timeoutMilliseconds: 500 });
     transport.onCall = (_address, name) => {
