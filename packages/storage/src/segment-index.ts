@@ -195,29 +195,56 @@ export function groupPositionsIn(file: Uint8Array, group: number): number[] | nu
   return searchGroups(new DataView(groups.buffer, groups.byteOffset, groups.byteLength), group);
 }
 
-/** Distinct groups, then (group, end of its positions) rising by group, then the positions. */
+/** Number of distinct groups, then (group, end of its positions) rising by group, then the positions. */
 function encodeGroups(postings: Uint32Array): Uint8Array {
-  const keys = new Float64Array(postings.length / 2);
-  for (let i = 0; i < keys.length; i++) {
-    keys[i] = (postings[i * 2] as number) * 2 ** 32 + (postings[i * 2 + 1] as number);
-  }
-  keys.sort();
-  const heads = new ByteWriter(1_024);
-  const positions = new ByteWriter(4 * keys.length + 4);
+  const sorted = sortByGroup(postings);
+  const count = sorted.length / 2;
   let distinct = 0;
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i] as number;
-    const group = Math.floor(key / 2 ** 32);
-    positions.u32(key % 2 ** 32);
-    if (i + 1 < keys.length && Math.floor((keys[i + 1] as number) / 2 ** 32) === group) continue;
-    heads.u32(group).u32(i + 1);
-    distinct++;
+  for (let i = 0; i < count; i++) if (i === 0 || sorted[i * 2] !== sorted[i * 2 - 2]) distinct++;
+  const view = new DataView(new ArrayBuffer(4 + distinct * 8 + count * 4));
+  const positionsFrom = 4 + distinct * 8;
+  view.setUint32(0, distinct, true);
+  for (let i = 0, head = 0; i < count; i++) {
+    const group = sorted[i * 2] as number;
+    view.setUint32(positionsFrom + i * 4, sorted[i * 2 + 1] as number, true);
+    if (group === sorted[i * 2 + 2]) continue;
+    view.setUint32(4 + head * 8, group, true);
+    view.setUint32(8 + head * 8, i + 1, true);
+    head++;
   }
-  return new ByteWriter(4 + heads.length + positions.length)
-    .u32(distinct)
-    .bytes(heads.view())
-    .bytes(positions.view())
-    .view();
+  return new Uint8Array(view.buffer);
+}
+
+/**
+ * Postings by rising group; those of a group keep their order. A radix sort of 16 bits at a time: every replica closes a segment at
+ * the same entry, so that what this takes is time in which the whole shard stands.
+ */
+function sortByGroup(postings: Uint32Array): Uint32Array {
+  let highest = 0;
+  for (let i = 0; i < postings.length; i += 2) highest = Math.max(highest, postings[i] as number);
+  const lower = sortByDigit(postings, 0);
+  return highest < 2 ** 16 ? lower : sortByDigit(lower, 16);
+}
+
+function sortByDigit(postings: Uint32Array, shift: number): Uint32Array {
+  const digitAt = (i: number): number => ((postings[i] as number) >>> shift) & 0xffff;
+  const ends = new Uint32Array(2 ** 16);
+  for (let i = 0; i < postings.length; i += 2) {
+    const digit = digitAt(i);
+    ends[digit] = (ends[digit] as number) + 1;
+  }
+  for (let digit = 1; digit < ends.length; digit++) {
+    ends[digit] = (ends[digit] as number) + (ends[digit - 1] as number);
+  }
+  const sorted = new Uint32Array(postings.length);
+  for (let i = postings.length - 2; i >= 0; i -= 2) {
+    const digit = digitAt(i);
+    const to = (ends[digit] as number) - 1;
+    ends[digit] = to;
+    sorted[to * 2] = postings[i] as number;
+    sorted[to * 2 + 1] = postings[i + 1] as number;
+  }
+  return sorted;
 }
 
 function searchGroups(view: DataView, group: number): number[] {
