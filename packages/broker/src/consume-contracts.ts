@@ -206,13 +206,13 @@ export interface DeadLetter {
 export interface DeadLetterWriter {
   /**
    * `stored`: once, now or by an earlier attempt. `refused`: not with this sequence (WRITER_UNKNOWN, SEQUENCE_GAP), or never (unknown topic, too large).
-   * `retry`: may or may not be stored; the same letter is to be written again. Never rejects.
+   * `retry`: may or may not be stored; the same letter is to be written again; `code` says why where that is known. Never rejects.
    */
   write(letter: DeadLetter, deadline: number): Promise<DeadLetterResult>;
 }
 export type DeadLetterResult =
   | { readonly type: 'stored' }
-  | { readonly type: 'retry' }
+  | { readonly type: 'retry'; readonly code?: ErrorCode }
   | { readonly type: 'refused'; readonly code: ErrorCode };
 
 /** Limits of subscriptions in one partition, whole numbers; joins the partition's configuration. Defaults in parentheses. */

@@ -101,5 +101,6 @@ function verdict(response: Buffer): DeadLetterResult {
 
 /** What a producer may send again may still be stored; the rest never will be. */
 function refusal(code: ErrorCode): DeadLetterResult {
-  return ERRORS[code].retryable || code === 'INTERNAL' ? { type: 'retry' } : { type: 'refused', code };
+  const mayBeStored = ERRORS[code].retryable || code === 'INTERNAL';
+  return mayBeStored ? { type: 'retry', code } : { type: 'refused', code };
 }

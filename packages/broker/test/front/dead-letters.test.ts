@@ -86,11 +86,11 @@ describe('a dead letter', () => {
   });
 
   it.each([
-    ['NO_LEADER', { type: 'retry' }],
-    ['NOT_COMMITTED', { type: 'retry' }],
+    ['NO_LEADER', { type: 'retry', code: 'NO_LEADER' }],
+    ['NOT_COMMITTED', { type: 'retry', code: 'NOT_COMMITTED' }],
     ['WRITER_UNKNOWN', { type: 'refused', code: 'WRITER_UNKNOWN' }],
     ['MESSAGE_TOO_LARGE', { type: 'refused', code: 'MESSAGE_TOO_LARGE' }],
-    ['INTERNAL', { type: 'retry' }],
+    ['INTERNAL', { type: 'retry', code: 'INTERNAL' }],
   ] as const)('that is answered %s comes to %j', async (code, result) => {
     const { letters, answers, deadline } = setUp();
     answers.refuse = new RefusalError(code, 'no');

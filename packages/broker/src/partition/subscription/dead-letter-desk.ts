@@ -50,6 +50,7 @@ export class DeadLetterDesk {
   readonly #queue = new NumberQueue();
   #writing = 0;
   #ended = false;
+  #hindrance: ErrorCode | null = null;
 
   constructor(options: DeadLetterDeskOptions) {
     this.#options = options;
@@ -61,6 +62,11 @@ export class DeadLetterDesk {
     for (let row = 0; row < rows.count; row++) {
       if ((rows.flags(row) & FLAG_DEAD_LETTERING) !== 0) this.add(rows.key(row));
     }
+  }
+
+  /** Why the last letter that could not be stored now was not; null: none since one was stored. */
+  get hindrance(): ErrorCode | null {
+    return this.#hindrance;
   }
 
   /** The group's head is to be written; its row may not be applied yet. */
@@ -109,6 +115,7 @@ export class DeadLetterDesk {
     const written = isLetter ? await this.#attempt(letter) : NOT_WRITTEN;
     this.#writing--;
     if (this.#ended) return;
+    if (isLetter) this.#hindrance = written.result.type === 'retry' ? (written.result.code ?? null) : null;
     if (letter === HEAD_GONE) this.#dropHead(key, row);
     else if (isLetter && written.result.type !== 'retry') this.#finish(key, row, letter, written);
     else clock.after(RETRY_MILLISECONDS, () => this.#ended || this.add(key));

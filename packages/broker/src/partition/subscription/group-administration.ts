@@ -98,7 +98,8 @@ export class GroupAdministration implements PartitionAdministration {
   explain(subscription: SubscriptionId, group: string, deadline: number): Promise<GroupExplanation> {
     return this.#by(deadline, () => {
       const desk = this.#desk(subscription);
-      return explain(desk, this.#key(desk, group), this.#heads);
+      const hindrance = this.#options.subscriptions.letters(subscription)?.hindrance ?? null;
+      return explain(desk, this.#key(desk, group), this.#heads, hindrance);
     });
   }
 

@@ -1,4 +1,5 @@
 /** Answers why a group is where it is, and what happens next. */
+import type { ErrorCode } from '@seriatim/protocol';
 import type { GroupExplanation } from '../../subscription-contracts.ts';
 import {
   GROUP_DEAD_LETTERING,
@@ -15,11 +16,12 @@ import {
 import type { HeadReader } from './head-reader.ts';
 import type { SubscriptionDesk } from './subscription-desk.ts';
 
-/** See PartitionAdministration.explain. */
+/** See PartitionAdministration.explain. `hindrance`: why dead letters can not be stored now. */
 export async function explain(
   desk: SubscriptionDesk,
   key: number,
   heads: HeadReader,
+  hindrance: ErrorCode | null,
 ): Promise<GroupExplanation> {
   const row = await standingOf(desk, key, heads);
   const state = stateOf(desk, key, row);
@@ -41,7 +43,7 @@ export async function explain(
     deliveredSequence: held ? (group?.lastSequence ?? 0) : 0,
     until: untilOf(desk, key, state),
     why: detail?.reason ?? '',
-    next: nextOf(desk, state),
+    next: nextOf(desk, state, hindrance),
   };
 }
 
@@ -62,7 +64,7 @@ function untilOf(desk: SubscriptionDesk, key: number, state: number): number {
   }
 }
 
-function nextOf(desk: SubscriptionDesk, state: number): string {
+function nextOf(desk: SubscriptionDesk, state: number, hindrance: ErrorCode | null): string {
   const consumers = desk.consumers.length;
   switch (state) {
     case GROUP_DRAINED:
@@ -76,7 +78,9 @@ function nextOf(desk: SubscriptionDesk, state: number): string {
     case GROUP_PAUSED:
       return 'It waits until an operator resumes it or the subscription.';
     case GROUP_DEAD_LETTERING:
-      return 'When its head is stored in the dead-letter topic the group goes on behind it.';
+      return hindrance === null
+        ? 'When its head is stored in the dead-letter topic the group goes on behind it.'
+        : `The dead-letter topic answers ${hindrance}; it is asked again until its head is stored there, then the group goes on.`;
     case GROUP_WAITING:
       return 'Its holder may come back and go on; when it does not, another consumer gets the group.';
     default:
