@@ -12,7 +12,7 @@ export interface ConsumerConfig {
   readonly creditBytes: number;
   /** Settlements gather for this long before they are sent; 0: to the end of the turn. `flush` sends at once. */
   readonly lingerMilliseconds: number;
-  /** Settlement rows sent and not answered, of one stream; above it they gather, one a group. */
+  /** Settlement rows sent and not answered, of one stream, up to 524,288, half of what a broker keeps; above it they gather, one a group. */
   readonly unansweredRowsMax: number;
   /**
    * Groups whose messages wait here to be taken are held by extension as long as the application takes something at least this often. One that does
@@ -41,6 +41,7 @@ const TIME_MAX = 2_147_483_647;
 const MOST: Readonly<Record<string, number>> = {
   creditMessages: CONSUME_CREDIT_MESSAGES_MAX,
   creditBytes: CONSUME_CREDIT_BYTES_MAX,
+  unansweredRowsMax: 524_288,
 };
 
 /** The defaults with what is given laid over. Throws INVALID_ARGUMENT with the name of a wrong one. */

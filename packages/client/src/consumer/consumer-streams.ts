@@ -297,6 +297,7 @@ export class ConsumerStreams implements NodeStreamListener {
     }
     for (const partition of this.#moved)
       if (view.leader(topic, partition) === node.address) this.#moved.delete(partition);
+    for (const hold of this.#book.overdue(clock.now())) hold.expire();
     const named: Hold[] = [];
     for (const partition of this.#book.homelessPartitions) {
       if (view.leader(topic, partition) !== node.address) continue;

@@ -79,9 +79,7 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
     this.#intake = new Intake(clock);
     const identity = { topic, subscription, consumer: name, session };
     this.#streams = new ConsumerStreams(cluster, config, identity, this.#book, this.#listener());
-    this.#keeper = new HoldKeeper(clock, config, this.#book, this.#intake, (hold) =>
-      this.#lost(hold, 'HOLD_EXPIRED'),
-    );
+    this.#keeper = new HoldKeeper(clock, config, this.#book, this.#intake);
   }
 
   /** One message after the other, each to be settled. Ends after {@link stop} or {@link close}. Throws a {@link SeriatimError}. */
@@ -237,12 +235,13 @@ export class Consumer implements AsyncIterable<ConsumedMessage> {
   }
 
   /**
-   * It ends by the clock here. The broker's may be behind, and the hold go on there for as long as it is not extended: it stays known, so that
-   * nothing behind what was dropped is given out.
+   * It ends by the clock here. The broker's may be behind, and the hold go on there for as long as it is not extended: where a stream has it it stays
+   * known, so that nothing behind what was dropped is given out. One without a stream is not named any more.
    */
   #expired(hold: Hold): void {
     this.#endHold(hold, 'HOLD_EXPIRED');
-    hold.over();
+    if (hold.desk === null) this.#book.release(hold);
+    else hold.over();
   }
 
   #endHold(hold: Hold, code: string): void {

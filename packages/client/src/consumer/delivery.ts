@@ -54,8 +54,8 @@ export class DeliveredRun {
    * finds by it that the time of its hold is over before the broker's word of that is read.
    */
   take(now: number): ConsumedMessage | null {
-    if (!this.hold.ended && this.hold.isOver(now)) this.hold.expire();
-    if (this.hold.ended || this.#next === this.length) {
+    if (this.left > 0 && this.hold.isOver(now)) this.hold.expire();
+    if (this.left === 0) {
       this.#release();
       return null;
     }

@@ -55,6 +55,13 @@ export class HoldBook {
     return this.#homeless.get(partition)?.values() ?? [];
   }
 
+  /** Those without a stream whose time is over by the clock here. */
+  overdue(now: number): Hold[] {
+    return [...this.#homeless.values()].flatMap((groups) =>
+      [...groups.values()].filter((one) => one.isOver(now)),
+    );
+  }
+
   /** Some hold of this partition waits for a stream that names it. */
   hasUnnamed(partition: number): boolean {
     for (const hold of this.homeless(partition)) if (hold.named === null) return true;

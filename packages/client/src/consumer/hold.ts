@@ -25,9 +25,10 @@ export interface HoldDesk {
   /** The hold's head failed: what is acknowledged goes first. */
   failed(hold: Hold, failure: Failure): void;
   extend(hold: Hold, milliseconds: number): void;
-  /** Its time is over by the clock here. */
-  expired(hold: Hold): void;
 }
+
+/** After a broken stream or a change of leader a hold may be given to others after this, milliseconds. */
+const COME_BACK_MILLISECONDS = 2_000;
 
 interface Watcher {
   readonly sequence: number;
@@ -66,23 +67,30 @@ export class Hold {
   queued = 0;
   /** A handler works on it. */
   running = false;
-  /** Monotonic milliseconds: its time began anew. */
-  renewedAt = 0;
+  /** The subscription's. */
   holdMilliseconds = 0;
-  /** Monotonic milliseconds up to which it was extended; 0: for no longer than holds are. */
-  extendedUntil = 0;
+  /** Monotonic milliseconds: when a broker ends it, unless it is renewed before. */
+  deadline = 0;
   /** Runs that came, chained: from the one with the first message that is not acknowledged to the last. */
   #firstRun: DeliveredRun | null = null;
   #lastRun: DeliveredRun | null = null;
   /** Milliseconds of an extension that was asked for and not sent. */
   #wanted = 0;
+  readonly #onExpired: (hold: Hold) => void;
   #ended = false;
   #controller: AbortController | null = null;
   #reason = 'HOLD_LOST';
   #watchers: Watcher[] = [];
 
-  /** `first`: sequence of the first message that came with it. */
-  constructor(topic: string, partition: number, group: string, life: number, first: number) {
+  /** `first`: sequence of the first message that came with it. `onExpired`: its time is over by the clock here. */
+  constructor(
+    topic: string,
+    partition: number,
+    group: string,
+    life: number,
+    first: number,
+    onExpired: (hold: Hold) => void,
+  ) {
     this.topic = topic;
     this.partition = partition;
     this.group = group;
@@ -92,6 +100,7 @@ export class Hold {
     this.ackTo = first - 1;
     this.ackSent = first - 1;
     this.ackedTo = first - 1;
+    this.#onExpired = onExpired;
   }
 
   /** Nothing of it is to be worked on or settled any more: it failed or was lost. */
@@ -166,32 +175,41 @@ export class Hold {
     return true;
   }
 
-  /** It was extended, or acknowledged, which is on its way: monotonic milliseconds. */
+  /** It was acknowledged, or extended (0: by the subscription's hold), which is on its way. As at the broker, nothing shortens it. */
   renewed(now: number, milliseconds = 0): void {
-    this.renewedAt = now;
-    if (milliseconds === 0) return;
-    this.#wanted = 0;
-    this.extendedUntil = Math.max(this.extendedUntil, now + milliseconds);
+    if (milliseconds > 0) this.#wanted = 0;
+    this.deadline = Math.max(this.deadline, now + (milliseconds || this.holdMilliseconds));
   }
 
-  /** A broker has ended it by now, as far as the clock here says. One without a stream waits to be held again. */
+  /** Less is left of it than five sixths of the subscription's hold. */
+  isDue(now: number): boolean {
+    return (this.deadline - now) * 6 <= this.holdMilliseconds * 5;
+  }
+
+  /** A broker has ended it by now, as far as the clock here says. One that a stream named may be held again at any moment: its answer decides. */
   isOver(now: number): boolean {
-    return this.desk !== null && now > Math.max(this.renewedAt + this.holdMilliseconds, this.extendedUntil);
+    if (this.desk !== null) return now > this.deadline;
+    return (
+      this.named === null && now > this.deadline + Math.max(0, COME_BACK_MILLISECONDS - this.holdMilliseconds)
+    );
   }
 
   /** Its time is over: it ends here, although no broker said so yet. */
   expire(): void {
-    this.desk?.expired(this);
+    this.#onExpired(this);
   }
 
   /** It goes on at another stream: what has no answer is told there again, and what it was extended to. */
   goOn(now: number): void {
     const { desk, failure } = this;
-    this.renewedAt = now;
+    const left = Math.max(this.#wanted, Math.ceil(this.deadline - now));
+    this.deadline = now + this.holdMilliseconds;
     if (desk === null) return;
-    const left = Math.max(this.#wanted, Math.ceil(this.extendedUntil - now));
-    this.#wanted = 0;
-    if (left > this.holdMilliseconds) desk.extend(this, left);
+    if (left > this.holdMilliseconds) {
+      // Until it is sent: this stream may break before.
+      this.#wanted = left;
+      desk.extend(this, left);
+    }
     if (failure !== null) desk.failed(this, failure);
     else if (this.ackTo > this.ackedTo) {
       this.ackSent = this.ackedTo;

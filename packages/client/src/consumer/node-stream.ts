@@ -112,10 +112,6 @@ export class NodeStream implements HoldDesk, ConsumeListener {
     this.#call.cancel();
   }
 
-  expired(hold: Hold): void {
-    this.#options.listener.expired(hold);
-  }
-
   response(bytes: Buffer): void {
     if (this.#over) return;
     const response = this.#readable(() => decodeConsumeResponse(bytes));
@@ -201,7 +197,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
   }
 
   #runsOf(response: DecodedConsumeResponse): DeliveredRun[] {
-    const { book, topic, clock, account } = this.#options;
+    const { book, topic, clock, account, listener } = this.#options;
     const { partition, tokenEpoch, runLengths, holdMilliseconds } = response;
     const now = clock.now();
     const runs: DeliveredRun[] = [];
@@ -213,9 +209,13 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       const first = response.runSequences[run] ?? 0;
       let hold = book.find(partition, tokenEpoch, counter);
       if (hold === undefined) {
-        hold = new Hold(topic, partition, groupAt(response, row), response.runLives[run] ?? 0, first);
+        const life = response.runLives[run] ?? 0;
+        hold = new Hold(topic, partition, groupAt(response, row), life, first, (over) =>
+          listener.expired(over),
+        );
         book.hold(hold, this, tokenEpoch, counter);
         // A hold that is given more is not renewed by that.
+        hold.holdMilliseconds = holdMilliseconds;
         hold.renewed(now);
       }
       const length = runLengths[run] as number;

@@ -171,6 +171,91 @@ describe('holds', () => {
     await clock.until(end);
     expect(subscriptions.settled(0, 'g0')).toBe(3);
   });
+
+  it('are kept under a running handler although it extends them by less than they last', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    subscriptions.holdMilliseconds = 1_000;
+    publish(1, 1);
+    const member = consumer();
+    const lost: string[] = [];
+    member.events.on('holdLost', ({ code }) => lost.push(code));
+    const attempts: number[] = [];
+    const end = member.run(async (message) => {
+      attempts.push(message.attempt);
+      for (let beat = 0; beat < 60; beat++) {
+        message.extend(10);
+        await clock.sleep(50);
+      }
+    });
+    await clock.pass(3_500);
+    await clock.until(member.close());
+    await clock.until(end);
+    expect({ attempts, lost }).toEqual({ attempts: [1], lost: [] });
+    expect(subscriptions.settled(0, 'g0')).toBe(1);
+  });
+
+  it('whose time is over by the clock here are not worked on either when their stream broke meanwhile', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    subscriptions.holdMilliseconds = 1_000;
+    publish(6, 1);
+    const member = consumer();
+    const lost: string[] = [];
+    member.events.on('holdLost', ({ group, code }) => lost.push(`${group} ${code}`));
+    const seen: string[] = [];
+    const end = member.run(async ({ sequence, attempt }) => {
+      seen.push(`${sequence}.${attempt}`);
+      await clock.sleep(50);
+    });
+    await clock.pass(10);
+    subscriptions.breakNode('n:1');
+    clock.standStill(20_000);
+    await clock.pass(0);
+    await clock.pass(0);
+    expect({ seen, lost }).toEqual({ seen: ['1.1'], lost: ['g0 HOLD_EXPIRED'] });
+    await clock.pass(5_000);
+    await clock.until(member.close());
+    await clock.until(end);
+    expect(subscriptions.settled(0, 'g0')).toBe(6);
+    expect(lost.length).toBe(1);
+  });
+
+  it('are not told lost when everything in them was acknowledged in time', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    subscriptions.holdMilliseconds = 1_000;
+    subscriptions.answerMilliseconds = 3_000;
+    publish(1, 1);
+    const member = consumer();
+    const lost: string[] = [];
+    member.events.on('holdLost', ({ code }) => lost.push(code));
+    const loop = member[Symbol.asyncIterator]();
+    const first = await clock.until(loop.next());
+    first.value?.ack();
+    await clock.pass(1_500);
+    const second = loop.next();
+    await clock.pass(100);
+    publish(1, 1);
+    (await clock.until(second)).value?.ack();
+    await clock.until(member.close());
+    expect(lost).toEqual([]);
+    expect(subscriptions.settled(0, 'g0')).toBe(2);
+  });
+
+  it('keep an extension that was asked for although the stream that took them up broke before it was sent', async () => {
+    const { clock, subscriptions, consumer, publish } = setUp(1);
+    publish(1, 1);
+    const member = consumer();
+    const [message] = await clock.until(take(member, 1));
+    subscriptions.breakNode('n:1');
+    message?.extend(3_000_000);
+    while (subscriptions.opens.length < 2) await clock.pass(1);
+    // HELD is on its way, and nothing can be sent on the stream any more.
+    subscriptions.breakNode('n:1');
+    await clock.pass(1_000);
+    const rows = subscriptions.rows.map(({ kind, milliseconds, code }) => [kind, milliseconds, code]);
+    expect(rows).toEqual([[SETTLEMENT_KIND_EXTEND, 3_000_000, '']]);
+    message?.ack();
+    await clock.until(member.close());
+  });
 });
 
 describe('a loop', () => {
