@@ -94,8 +94,8 @@ export class DeliveredOrder {
   take({ group, place, sequence, attempt }: DeliveredMessage): boolean {
     const next = this.#next[group] as number;
     const before = this.#sequences[group] as number;
-    // Places that were given to messages that could not be stored have no sequence.
-    const skips = place > next && (before === 0 || sequence !== before + 1);
+    // Places that were given to messages that could not be stored have no sequence; before a group's first one a gap can not be told from them.
+    const skips = place > next && before > 0 && sequence !== before + 1;
     const returns = place < next && attempt === 1 && !this.#lost.has(group);
     if (skips || returns) this.#violations++;
     this.#lost.delete(group);

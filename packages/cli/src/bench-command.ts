@@ -79,24 +79,20 @@ async function measure(run: BenchRun): Promise<boolean> {
     terminal,
     `${options.messages} messages of ${options.size} bytes, ${options.groups} groups, ${topic.partitions} partitions, ${topic.replicas} replicas`,
   );
-  const load = new Load({ ...options, topic: name, rate: options.rate });
+  const follows = options.consume === true && options.rate !== undefined;
+  const load = new Load({ ...options, topic: name, rate: options.rate, followed: follows });
   const groupsPerSecond = await load.warmUp(producer, progress);
   note(terminal, `groups assigned with a first message each: ${Math.round(groupsPerSecond)} a second`);
-  const follows = options.consume === true && options.rate !== undefined;
   const follower = follows ? await startConsuming(run, load, 'latest') : null;
   const before = usageOf(nodes);
   const produced = await load.run(producer, progress);
-  const followed = (await follower?.finish(produced.acknowledged)) ?? null;
-  const between = usageOf(nodes);
   const complete = produced.acknowledged === options.messages;
+  const followed = complete ? await follower?.finish(options.messages) : undefined;
+  const between = usageOf(nodes);
   const checked = await readBack(new Reader({ cluster }), load, starts, complete, progress);
   const after = usageOf(nodes);
-  // What could not be stored will not come.
-  const stored = Math.min(checked.messages, load.produced);
   const consumed =
-    options.consume === true && !follows
-      ? await (await startConsuming(run, load, 'earliest')).finish(stored)
-      : followed;
+    followed ?? (options.consume === true ? await consumeRest(run, load, follower, checked) : null);
   const consuming = { result: consumed, before: after, after: usageOf(nodes), follows };
   progress.end();
   if (produced.firstFailure !== null) note(terminal, `failed: ${produced.firstFailure.message}`);
@@ -111,6 +107,19 @@ async function measure(run: BenchRun): Promise<boolean> {
   return complete && checked.orderViolations === 0 && consumedWell;
 }
 
+/** Waits for what was read back: what could not be stored will not come. */
+async function consumeRest(
+  run: BenchRun,
+  load: Load,
+  follower: ConsumeCheck | null,
+  { messages }: ReadResult,
+): Promise<ConsumeResult> {
+  const stored = Math.min(messages, load.produced);
+  // The first message of each group was there before.
+  if (follower !== null) return follower.finish(stored - load.shape.groups);
+  return (await startConsuming(run, load, 'earliest')).finish(stored);
+}
+
 async function startConsuming(
   run: BenchRun,
   load: Load,
@@ -118,10 +127,19 @@ async function startConsuming(
 ): Promise<ConsumeCheck> {
   const { cluster, options, progress } = run;
   const how = options.run === true ? 'run' : 'batches';
-  const { stallTimeout: stallMilliseconds = STALL_TIMEOUT_MILLISECONDS } = options;
-  const check = await ConsumeCheck.subscribe({ cluster, load, how, start, stallMilliseconds, progress });
+  const { stallTimeout: stallMilliseconds = STALL_TIMEOUT_MILLISECONDS, timeout: timeoutMilliseconds } =
+    options;
+  const check = new ConsumeCheck({
+    cluster,
+    load,
+    how,
+    start,
+    stallMilliseconds,
+    timeoutMilliseconds,
+    progress,
+  });
   run.check = check;
-  check.start();
+  await check.begin();
   return check;
 }
 

@@ -1,5 +1,5 @@
 import type { Cluster, ConsumedMessage, Consumer } from '@seriatim/client';
-import { SubscriptionAdmin } from '@seriatim/client';
+import { Admin, SeriatimError, SubscriptionAdmin } from '@seriatim/client';
 import { DeliveredOrder } from './bench-check.ts';
 import type { Load } from './bench-load.ts';
 import type { Progress } from './terminal.ts';
@@ -16,6 +16,8 @@ export interface ConsumeCheckOptions {
   readonly start: 'earliest' | 'latest';
   /** Without a new message for so long it gives up. */
   readonly stallMilliseconds: number;
+  /** For each call. Default: the client's. */
+  readonly timeoutMilliseconds?: number | undefined;
   readonly progress: Progress;
 }
 
@@ -53,10 +55,12 @@ export class ConsumeCheck {
   #expected = Number.POSITIVE_INFINITY;
   #started = 0;
   #progressAt = 0;
+  /** Where the partitions ended when everything had been stored. */
+  #ends: readonly number[] = [];
   #taken: Promise<unknown> = Promise.resolve();
   #ended: Promise<void> | null = null;
 
-  private constructor(options: ConsumeCheckOptions) {
+  constructor(options: ConsumeCheckOptions) {
     const { cluster, load, start } = options;
     const { topic, groups } = load.shape;
     this.subscription = `bench-${load.runId.toString(36)}`;
@@ -70,24 +74,24 @@ export class ConsumeCheck {
     });
   }
 
-  static async subscribe(options: ConsumeCheckOptions): Promise<ConsumeCheck> {
-    const check = new ConsumeCheck(options);
-    const { topic } = options.load.shape;
-    await check.#admin.create({ topic, name: check.subscription, start: options.start });
-    return check;
-  }
-
-  /** Begins to take messages. */
-  start(): void {
+  /** Creates the subscription and begins to take messages. */
+  async begin(): Promise<void> {
+    const { load, start, timeoutMilliseconds } = this.#options;
+    const { topic } = load.shape;
+    await this.#admin.create({ topic, name: this.subscription, start }, { timeoutMilliseconds });
     this.#started = performance.now();
     this.#taken = this.#options.how === 'run' ? this.#run() : this.#batches();
     // Awaited below, but perhaps not before it has failed.
     this.#taken.catch(() => {});
   }
 
-  /** Resolves when so many messages were taken and all are settled for good, or none came for too long. */
+  /** Everything is stored. Resolves when so many messages were taken and all are settled for good, or none came for too long. */
   async finish(messages: number): Promise<ConsumeResult> {
-    const { stallMilliseconds, load } = this.#options;
+    const { stallMilliseconds, load, cluster, timeoutMilliseconds } = this.#options;
+    const { partitions } = await new Admin({ cluster }).describeTopic(load.shape.topic, {
+      timeoutMilliseconds,
+    });
+    this.#ends = partitions.map(({ highWatermark }) => highWatermark);
     this.#expected = messages;
     if (this.#order.messages >= messages) this.#consumer.stop();
     this.#progressAt = performance.now();
@@ -120,12 +124,19 @@ export class ConsumeCheck {
 
   /** Leaves and deletes the subscription, whatever happened. May be called again. */
   end(): Promise<void> {
-    this.#ended ??= this.#consumer
-      .close()
-      .then(() =>
-        this.#admin.delete(this.#options.load.shape.topic, this.subscription, { timeoutMilliseconds: 5000 }),
-      );
+    this.#ended ??= this.#end();
     return this.#ended;
+  }
+
+  async #end(): Promise<void> {
+    await this.#consumer.close();
+    const { topic } = this.#options.load.shape;
+    try {
+      await this.#admin.delete(topic, this.subscription, { timeoutMilliseconds: 5000 });
+    } catch (error) {
+      // It was never made.
+      if (!(error instanceof SeriatimError && error.code === 'UNKNOWN_SUBSCRIPTION')) throw error;
+    }
   }
 
   #missingGroups(load: Load): readonly string[] {
@@ -149,9 +160,10 @@ export class ConsumeCheck {
   }
 
   #take(message: ConsumedMessage): void {
-    // A repetition is no progress: it might be the same for ever. What others stored in the topic is.
-    const goesOn = !this.#options.load.owns(message.value) || this.#takeOwn(message);
-    if (goesOn) this.#progressAt = performance.now();
+    // A repetition is no progress: it might be the same for ever. What others stored in the topic is, as far as own messages may lie behind it.
+    const isOwn = this.#options.load.owns(message.value);
+    if (isOwn ? this.#takeOwn(message) : message.offset < (this.#ends[message.partition] ?? 0))
+      this.#progressAt = performance.now();
     if (this.#order.messages >= this.#expected) this.#consumer.stop();
   }
 
@@ -160,7 +172,7 @@ export class ConsumeCheck {
     const { load, progress } = this.#options;
     const delivered = { group: value.readUInt32LE(4), place: value.readUInt32LE(8), sequence, attempt };
     if (!this.#order.take(delivered)) return false;
-    const at = load.intended.get(value.readDoubleLE(4));
+    const at = load.takeIntended(value);
     if (at !== undefined) this.#latencies.push(performance.now() - at);
     progress.show(() => `${this.#order.messages} messages consumed`);
     return true;

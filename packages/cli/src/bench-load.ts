@@ -10,6 +10,8 @@ export interface LoadShape {
   readonly groups: number;
   /** Messages a second at fixed times; undefined: as fast as the window lets. */
   readonly rate: number | undefined;
+  /** Someone takes the messages while they are made, and asks when they were meant to be sent. */
+  readonly followed: boolean;
 }
 
 /** What came of it. */
@@ -39,8 +41,8 @@ export class Load {
   readonly shape: LoadShape;
   /** How many messages each group has been given. */
   readonly counts: Uint32Array;
-  /** When messages that are measured at a fixed rate were meant to be sent, by their group and place as the eight bytes of one number. */
-  readonly intended: Map<number, number> = new Map();
+  /** When measured messages were meant to be sent, by their group and place as the eight bytes of one number, until they are taken. */
+  readonly #intended = new Map<number, number>();
   readonly #names: string[];
   readonly #latencies: Float64Array;
   #latencyCount = 0;
@@ -66,6 +68,14 @@ export class Load {
   /** Messages made until now. */
   get produced(): number {
     return this.counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** When a message of a followed load was meant to be sent; undefined: it is not measured, or was asked for before. */
+  takeIntended(value: Buffer): number | undefined {
+    const key = value.readDoubleLE(4);
+    const at = this.#intended.get(key);
+    if (at !== undefined) this.#intended.delete(key);
+    return at;
   }
 
   groupName(group: number): string {
@@ -148,7 +158,7 @@ export class Load {
 
   /** Whatever is due is sent, whether or not earlier messages are settled: a stall costs every message that it delays. */
   async #openLoop(producer: OrderedProducer, progress: Progress, rate: number): Promise<void> {
-    const { messages, topic } = this.shape;
+    const { messages, topic, followed } = this.shape;
     const step = 1000 / rate;
     const started = performance.now();
     const calls: Promise<void>[] = [];
@@ -158,7 +168,7 @@ export class Load {
       if (due > sent) {
         const intended = started + sent * step;
         const made = this.#make(due - sent);
-        if (sent >= measuredFrom) this.#noteIntended(made, intended, step);
+        if (followed && sent >= measuredFrom) this.#noteIntended(made, intended, step);
         const call = producer.sendSettled(topic, made);
         calls.push(this.#settle(call, intended, step, due - sent, sent >= measuredFrom));
         sent = due;
@@ -172,7 +182,7 @@ export class Load {
 
   #noteIntended(messages: readonly OrderedMessage[], first: number, step: number): void {
     messages.forEach(({ value }, index) => {
-      if (Buffer.isBuffer(value)) this.intended.set(value.readDoubleLE(4), first + index * step);
+      if (Buffer.isBuffer(value)) this.#intended.set(value.readDoubleLE(4), first + index * step);
     });
   }
 

@@ -61,6 +61,12 @@ describe('what is delivered', () => {
     expect(found()).toEqual([2, 0, 0]);
   });
 
+  test('behind a first place that could not be stored is in order: it had no sequence', () => {
+    const later = new DeliveredOrder(Uint32Array.of(1));
+    expect(later.take({ group: 0, place: 2, sequence: 2, attempt: 1 })).toBe(true);
+    expect(later.violations).toBe(0);
+  });
+
   test('says what is missing', () => {
     take(0, 1);
     expect(order.missing(Uint32Array.of(5, 0))).toEqual([{ group: 0, from: 2, messages: 3 }]);

@@ -3,6 +3,7 @@ import { Writable } from 'node:stream';
 import {
   type CreateSubscriptionRequest,
   type DeleteSubscriptionRequest,
+  RefusalError,
   unaryHandler,
 } from '@seriatim/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -12,6 +13,7 @@ import { DESCRIBED } from './subscription-server.ts';
 
 let served: ConsumeServer;
 let asked: string[];
+let failCreate: boolean;
 
 class Sink extends Writable {
   text = '';
@@ -33,9 +35,11 @@ async function bench(...argv: readonly string[]) {
 
 beforeEach(async () => {
   asked = [];
+  failCreate = false;
   served = await serveConsume('t', 2, {
     CreateSubscription: unaryHandler(async ({ name }: CreateSubscriptionRequest) => {
       asked.push(`create ${name}`);
+      if (failCreate) throw new RefusalError('NOT_COMMITTED', 'perhaps', { outcome: 'unknown' });
       return { subscription: DESCRIBED.subscription };
     }),
     DeleteSubscription: unaryHandler(async ({ name }: DeleteSubscriptionRequest) => {
@@ -90,6 +94,28 @@ test('bench --consume gives up when no message comes, and says what is missing',
   expect(report.consume.missing).toBeGreaterThan(0);
   expect(report.consume.orderViolations).toBe(0);
   expect(asked.at(-1)).toMatch(/^delete bench-/);
+});
+
+test('bench --consume gives up also where others go on storing messages', async () => {
+  const { subscriptions } = served;
+  subscriptions.group(1, 'group-0000000003').parked = true;
+  const others = setInterval(() => subscriptions.publish(0, 'others', 'theirs'), 20);
+  try {
+    const { code, report } = await bench('--consume', '--stall-timeout', '300ms');
+    expect(code).toBe(1);
+    expect(report.consume.missing).toBeGreaterThan(0);
+  } finally {
+    clearInterval(others);
+  }
+});
+
+test('bench --consume deletes its subscription also when it does not know whether it was made', async () => {
+  failCreate = true;
+  const { code, err } = await bench('--consume', '--timeout', '500');
+  expect(code).toBe(1);
+  expect(err).not.toContain('is left');
+  const name = asked[0]?.split(' ')[1];
+  expect(asked.at(-1)).toBe(`delete ${name}`);
 });
 
 test.each([
