@@ -1,7 +1,8 @@
 import { pause } from '../../scripts/lib/node-process.mjs';
+import type { ConsumerFleet } from '../support/consumer-fleet.ts';
 import type { ProcessCluster } from '../support/process-cluster.ts';
 
-/** What may be done to a cluster, with how often relative to each other. */
+/** What may be done to a cluster and its consumers, with how often relative to each other. */
 const faults = [
   { name: 'kill a partition leader', weight: 5, run: killPartitionLeader },
   { name: 'kill the meta leader', weight: 3, run: killMetaLeader },
@@ -9,12 +10,18 @@ const faults = [
   { name: 'restart a node in order', weight: 1, run: restartNode },
   { name: 'kill two nodes', weight: 1, run: killTwo },
   { name: 'kill all nodes', weight: 1, run: killAll },
+  { name: 'kill a consumer', weight: 2, run: killConsumer },
+  { name: 'freeze a consumer', weight: 2, run: freezeConsumer },
 ] as const;
+
+/** Of the consumers' subscription. */
+export const HOLD_MILLISECONDS = 3_000;
 
 export interface FaultContext {
   readonly cluster: ProcessCluster;
   readonly topic: string;
   readonly partitions: number;
+  readonly consumers: ConsumerFleet;
   readonly random: () => number;
 }
 
@@ -83,4 +90,23 @@ async function killTwo({ cluster, random }: FaultContext): Promise<void> {
 async function killAll({ cluster }: FaultContext): Promise<void> {
   await cluster.killAll();
   for (const node of cluster.nodes) cluster.launch(node);
+}
+
+async function killConsumer({ consumers, random }: FaultContext): Promise<void> {
+  await consumers.kill(oneOf(consumers.names, random));
+  consumers.start();
+}
+
+/** For less and for more than a hold. */
+async function freezeConsumer({ consumers, random }: FaultContext): Promise<void> {
+  const name = oneOf(consumers.names, random);
+  consumers.signal(name, 'SIGSTOP');
+  await pause(between(random, 500, 2 * HOLD_MILLISECONDS));
+  consumers.signal(name, 'SIGCONT');
+}
+
+function oneOf(names: readonly string[], random: () => number): string {
+  const name = names[Math.floor(random() * names.length)];
+  if (name === undefined) throw new Error('no consumer is there');
+  return name;
 }

@@ -24,10 +24,13 @@ const program = join(repository, 'test', 'support', 'consumer-process.mjs');
 
 /** See the head of this file. */
 export class ConsumerFleet {
+  /** Consumers that ended without being asked to. */
+  readonly unexpectedEnds: string[] = [];
   readonly #options: FleetOptions;
   readonly #running = new Map<string, ChildProcess>();
   readonly #names: string[] = [];
   readonly #gone: HandledEntry[] = [];
+  readonly #askedToEnd = new Set<string>();
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -46,7 +49,10 @@ export class ConsumerFleet {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     this.#running.set(name, child);
-    child.once('exit', () => this.#running.delete(name));
+    child.once('exit', (code, signal) => {
+      this.#running.delete(name);
+      if (!this.#askedToEnd.has(name)) this.unexpectedEnds.push(`${name} ended by itself: ${code ?? signal}`);
+    });
     return name;
   }
 
@@ -93,6 +99,7 @@ export class ConsumerFleet {
     const child = this.#running.get(name);
     if (child === undefined) return;
     const ended = once(child, 'exit');
+    this.#askedToEnd.add(name);
     child.kill(signal);
     await ended;
   }
