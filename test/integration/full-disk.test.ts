@@ -29,7 +29,7 @@ async function restartWith(settings: Readonly<Record<string, unknown>>): Promise
 }
 
 async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 60_000;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -59,7 +59,7 @@ describe('a full disk', () => {
 
     await restartWith({ freeSpace: { produceBytesMin: 2 ** 52 } });
     const refused = await producer
-      .send(TOPIC, { messageGroup: 'healthy-0', value: '3' }, { timeoutMilliseconds: 1_000 })
+      .send(TOPIC, { messageGroup: 'healthy-0', value: '3' }, { timeoutMilliseconds: 5_000 })
       .then(
         () => null,
         (error: SeriatimError) => error,
@@ -84,7 +84,7 @@ describe('a full disk', () => {
     expect(waiting.next).toContain('DISK_FULL');
 
     await restartWith({ freeSpace: {} });
-    await untilSettled(endpoints, TOPIC, 's', 20_000);
+    await untilSettled(endpoints, TOPIC, 's', 60_000);
     await consumer.close();
     await running;
     expect(handled.get('poisoned')).toEqual(['1', '3']);

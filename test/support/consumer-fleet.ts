@@ -1,7 +1,7 @@
 /** Consumers as processes that share a subscription, and what they wrote into their logs. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HandledEntry } from '@seriatim/testkit';
 import { repository } from './source-files.ts';
@@ -54,6 +54,11 @@ export class ConsumerFleet {
       if (!this.#askedToEnd.has(name)) this.unexpectedEnds.push(`${name} ended by itself: ${code ?? signal}`);
     });
     return name;
+  }
+
+  /** It has settled something. */
+  worked(name: string): boolean {
+    return existsSync(this.#logOf(name)) && statSync(this.#logOf(name)).size > 0;
   }
 
   /** It has come to `freezeAt`. */
