@@ -74,14 +74,16 @@ describe('a full disk', () => {
       handled.set(group, [...(handled.get(group) ?? []), value.toString()]);
     });
     await until('all that is healthy is settled', async () => (await unsettled(endpoint, TOPIC, 's')) === 2);
-    const waiting = await subscriptions.explainGroup(TOPIC, 's', 'poisoned');
-    expect(waiting).toMatchObject({
+    const explain = () => subscriptions.explainGroup(TOPIC, 's', 'poisoned');
+    await until('an attempt at the letter is refused', async () =>
+      (await explain()).next.includes('DISK_FULL'),
+    );
+    expect(await explain()).toMatchObject({
       state: 'dead-lettering',
       settledSequence: 1,
       lastSequence: 3,
       failures: 2,
     });
-    expect(waiting.next).toContain('DISK_FULL');
 
     await restartWith({ freeSpace: {} });
     await untilSettled(endpoints, TOPIC, 's', 60_000);
