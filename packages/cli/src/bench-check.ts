@@ -63,11 +63,11 @@ export class DeliveredOrder {
   #repeats = 0;
   #violations = 0;
 
-  /** `from`: the place of each group's first message. */
-  constructor(from: Uint32Array) {
+  /** `from`: the place of each group's first message. `sequences`: of the message before it, 0: there is none. */
+  constructor(from: Uint32Array, sequences: Float64Array = new Float64Array(from.length)) {
     this.#next = from.slice();
     this.#highest = from.slice();
-    this.#sequences = new Float64Array(from.length);
+    this.#sequences = sequences.slice();
   }
 
   /** Different ones. */
@@ -94,8 +94,8 @@ export class DeliveredOrder {
   take({ group, place, sequence, attempt }: DeliveredMessage): boolean {
     const next = this.#next[group] as number;
     const before = this.#sequences[group] as number;
-    // Places that were given to messages that could not be stored have no sequence; before a group's first one a gap can not be told from them.
-    const skips = place > next && before > 0 && sequence !== before + 1;
+    // Places that were given to messages that could not be stored have no sequence.
+    const skips = place > next && (before === 0 || sequence !== before + 1);
     const returns = place < next && attempt === 1 && !this.#lost.has(group);
     if (skips || returns) this.#violations++;
     this.#lost.delete(group);

@@ -67,7 +67,10 @@ export class ConsumeCheck {
     this.#options = options;
     this.#admin = new SubscriptionAdmin({ cluster });
     this.#consumer = cluster.consumer({ topic, subscription: this.subscription });
-    this.#order = new DeliveredOrder(start === 'latest' ? load.counts : new Uint32Array(groups));
+    this.#order =
+      start === 'latest'
+        ? new DeliveredOrder(load.counts, load.firstSequences)
+        : new DeliveredOrder(new Uint32Array(groups));
     this.#consumer.events.on('holdLost', ({ group }) => {
       const number = load.groupNumber(group);
       if (number !== undefined) this.#order.lost(number);

@@ -41,6 +41,8 @@ export class Load {
   readonly shape: LoadShape;
   /** How many messages each group has been given. */
   readonly counts: Uint32Array;
+  /** Of each group's first message, after {@link warmUp}. */
+  readonly firstSequences: Float64Array;
   /** When measured messages were meant to be sent, by their group and place as the eight bytes of one number, until they are taken. */
   readonly #intended = new Map<number, number>();
   readonly #names: string[];
@@ -53,6 +55,7 @@ export class Load {
   constructor(shape: LoadShape) {
     this.shape = shape;
     this.counts = new Uint32Array(shape.groups);
+    this.firstSequences = new Float64Array(shape.groups);
     this.#names = Array.from(
       { length: shape.groups },
       (_, group) => `${NAME_PREFIX}${String(group).padStart(10, '0')}`,
@@ -103,7 +106,15 @@ export class Load {
       const messages = Array.from({ length: count }, (_, index) =>
         this.#message(bytes, index, first + index),
       );
-      const call = producer.sendOrderedMessages(topic, messages).finally(() => underWay.delete(call));
+      const call = producer
+        .sendOrderedMessages(topic, messages)
+        .then((receipts) =>
+          this.firstSequences.set(
+            receipts.map(({ sequence }) => sequence),
+            first,
+          ),
+        )
+        .finally(() => underWay.delete(call));
       // Awaited below, but perhaps not before another one has failed.
       call.catch(() => {});
       underWay.add(call);

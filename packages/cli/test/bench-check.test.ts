@@ -62,9 +62,12 @@ describe('what is delivered', () => {
   });
 
   test('behind a first place that could not be stored is in order: it had no sequence', () => {
-    const later = new DeliveredOrder(Uint32Array.of(1));
-    expect(later.take({ group: 0, place: 2, sequence: 2, attempt: 1 })).toBe(true);
-    expect(later.violations).toBe(0);
+    const behind = (sequence: number): number => {
+      const later = new DeliveredOrder(Uint32Array.of(1), Float64Array.of(7));
+      expect(later.take({ group: 0, place: 2, sequence, attempt: 1 })).toBe(true);
+      return later.violations;
+    };
+    expect([behind(8), behind(9)]).toEqual([0, 1]);
   });
 
   test('says what is missing', () => {

@@ -118,6 +118,30 @@ test('bench --consume deletes its subscription also when it does not know whethe
   expect(asked.at(-1)).toBe(`delete ${name}`);
 });
 
+test('bench --consume misses what was acknowledged also where other messages were stored without an answer', async () => {
+  const { broker, subscriptions } = served;
+  const produce = broker.orderedProduce.bind(broker);
+  const stored = (): number =>
+    broker.topic('t').partitions.reduce((sum, { records }) => sum + records.length, 0);
+  broker.orderedProduce = (node, request) => {
+    const answer = produce(node, request);
+    if (stored() < 250) return answer;
+    throw new RefusalError('NOT_COMMITTED', 'stored, and not told', { outcome: 'unknown' });
+  };
+  subscriptions.group(1, 'group-0000000003').parked = true;
+  const { code, report } = await bench(
+    '--consume',
+    '--rate',
+    '4000',
+    '--timeout',
+    '800',
+    '--stall-timeout',
+    '300ms',
+  );
+  expect(code).toBe(1);
+  expect(report.consume.missing).toBeGreaterThan(0);
+});
+
 test.each([
   [['--run'], '--run needs --consume'],
   [['--stall-timeout', '5s'], '--stall-timeout needs --consume'],
