@@ -55,6 +55,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
   readonly #options: NodeStreamOptions;
   readonly #ledger: SettlementLedger;
   readonly #call: ConsumeCall;
+  readonly #onExpired = (hold: Hold): void => this.#options.listener.expired(hold);
   #over = false;
   #leaving = false;
   #cancelTimer: (() => void) | null = null;
@@ -197,7 +198,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
   }
 
   #runsOf(response: DecodedConsumeResponse): DeliveredRun[] {
-    const { book, topic, clock, account, listener } = this.#options;
+    const { book, topic, clock, account } = this.#options;
     const { partition, tokenEpoch, runLengths, holdMilliseconds } = response;
     const now = clock.now();
     const runs: DeliveredRun[] = [];
@@ -210,9 +211,7 @@ export class NodeStream implements HoldDesk, ConsumeListener {
       let hold = book.find(partition, tokenEpoch, counter);
       if (hold === undefined) {
         const life = response.runLives[run] ?? 0;
-        hold = new Hold(topic, partition, groupAt(response, row), life, first, (over) =>
-          listener.expired(over),
-        );
+        hold = new Hold(topic, partition, groupAt(response, row), life, first, this.#onExpired);
         book.hold(hold, this, tokenEpoch, counter);
         // A hold that is given more is not renewed by that.
         hold.holdMilliseconds = holdMilliseconds;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { setUp, take } from './consumer-setup.ts';
+import { losses, setUp, take } from './consumer-setup.ts';
 
 describe('Consumer.close', () => {
   it('settles all that was acknowledged, also what is more than may be unanswered', async () => {
@@ -40,8 +40,7 @@ describe('Consumer.close', () => {
     publish(1, 1);
     subscriptions.answerMilliseconds = 'never';
     const member = consumer();
-    const lost: string[] = [];
-    member.events.on('holdLost', ({ group, code }) => lost.push(`${group} ${code}`));
+    const lost = losses(member);
     await clock.until(take(member, 1, (message) => message.ack()));
     const told = member.flush().then(() => lost.length);
     const from = clock.now();

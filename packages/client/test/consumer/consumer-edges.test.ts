@@ -2,7 +2,7 @@ import { SETTLEMENT_KIND_ACK, SETTLEMENT_KIND_EXTEND } from '@seriatim/protocol'
 import { describe, expect, it } from 'vitest';
 import type { ConsumedMessage } from '../../src/consumer/consumed-message.ts';
 import { RejectMessage } from '../../src/consumer/handler-pool.ts';
-import { setUp, take } from './consumer-setup.ts';
+import { losses, setUp, take } from './consumer-setup.ts';
 
 const INVALID: Error = expect.objectContaining({ code: 'INVALID_ARGUMENT' });
 
@@ -151,8 +151,7 @@ describe('holds', () => {
     subscriptions.holdMilliseconds = 1_000;
     publish(3, 1);
     const member = consumer();
-    const lost: string[] = [];
-    member.events.on('holdLost', ({ group, code }) => lost.push(`${group} ${code}`));
+    const lost = losses(member);
     const seen: string[] = [];
     let stood = false;
     const end = member.run((message) => {
@@ -177,8 +176,7 @@ describe('holds', () => {
     subscriptions.holdMilliseconds = 1_000;
     publish(1, 1);
     const member = consumer();
-    const lost: string[] = [];
-    member.events.on('holdLost', ({ code }) => lost.push(code));
+    const lost = losses(member);
     const attempts: number[] = [];
     const end = member.run(async (message) => {
       attempts.push(message.attempt);
@@ -199,8 +197,7 @@ describe('holds', () => {
     subscriptions.holdMilliseconds = 1_000;
     publish(6, 1);
     const member = consumer();
-    const lost: string[] = [];
-    member.events.on('holdLost', ({ group, code }) => lost.push(`${group} ${code}`));
+    const lost = losses(member);
     const seen: string[] = [];
     const end = member.run(async ({ sequence, attempt }) => {
       seen.push(`${sequence}.${attempt}`);
@@ -225,8 +222,7 @@ describe('holds', () => {
     subscriptions.answerMilliseconds = 3_000;
     publish(1, 1);
     const member = consumer();
-    const lost: string[] = [];
-    member.events.on('holdLost', ({ code }) => lost.push(code));
+    const lost = losses(member);
     const loop = member[Symbol.asyncIterator]();
     const first = await clock.until(loop.next());
     first.value?.ack();

@@ -7,7 +7,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { ConsumedMessage } from '../../src/consumer/consumed-message.ts';
 import { failure } from '../producer-setup.ts';
-import { ADDRESSES, setUp, take } from './consumer-setup.ts';
+import { ADDRESSES, losses, setUp, take } from './consumer-setup.ts';
 
 describe('Consumer, after a broken stream', () => {
   it('comes back with what it holds, sends unanswered acknowledgements again, and goes on behind what it has', async () => {
@@ -139,8 +139,7 @@ describe('Consumer, after a broken stream', () => {
     publish(2, 2);
     const member = consumer();
     const messages = await clock.until(take(member, 2));
-    const codes: string[] = [];
-    member.events.on('holdLost', ({ code, group }) => codes.push(`${group} ${code}`));
+    const codes = losses(member);
     const signals = messages.map(({ signal }) => signal);
     subscriptions.breakNode('n:1');
     subscriptions.group(0, 'g0').awaited = null;

@@ -29,6 +29,13 @@ export function setUp(partitions = 3) {
   return { clock, broker, transport, subscriptions, cluster, consumer, publish };
 }
 
+/** The holds that a consumer is told it lost, each as its group and the code. */
+export function losses({ events }: Consumer): readonly string[] {
+  const lost: string[] = [];
+  events.on('holdLost', ({ group, code }) => lost.push(`${group} ${code}`));
+  return lost;
+}
+
 /** Takes so many messages, calling `each` for every one. */
 export async function take(
   consumer: AsyncIterable<ConsumedMessage>,

@@ -388,6 +388,7 @@ describe('Consumer, beginning and end', () => {
     [{ creditMessages: 0 }, 'creditMessages'],
     [{ creditBytes: 1.5 }, 'creditBytes'],
     [{ creditMessages: 2_000_000 }, 'creditMessages'],
+    [{ unansweredRowsMax: 524_289 }, 'unansweredRowsMax'],
     [{ name: 'a b' }, 'name'],
     [{ subscription: '' }, 'subscription'],
   ])('refuses %j by name', (options, name) => {

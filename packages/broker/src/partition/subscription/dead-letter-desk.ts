@@ -64,7 +64,7 @@ export class DeadLetterDesk {
     }
   }
 
-  /** Why the last letter that could not be stored now was not; null: none since one was stored. */
+  /** Why the last attempt at a letter has to be repeated; null: it has not, or nobody knows why. */
   get hindrance(): ErrorCode | null {
     return this.#hindrance;
   }
