@@ -84,11 +84,11 @@ async function torment(
   await untilSettled(endpoints, topic, subscription, settleMilliseconds);
   await consumers.stopAll();
   const final = new ChaosReader(topic, endpoints, history);
-  const stored = await final.readAll();
+  await final.readAll();
   reader.stop();
   const readError = await reading;
   const verdict = history.verdict();
-  const handled = checkHandled(consumers.entries(), stored);
+  const handled = checkHandled(consumers.entries(), history.stored());
   return {
     verdict,
     handled,

@@ -3,6 +3,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { type Consumer, OrderedProducer } from '@seriatim/client';
 import { type CreateSubscriptionRequest, subscriptionsService } from '@seriatim/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../../scripts/lib/node-process.mjs';
 import { ProcessCluster } from '../support/process-cluster.ts';
 
 const PARTITIONS = 4;
@@ -59,14 +60,6 @@ class Handled {
   }
 }
 
-async function until(done: () => boolean, milliseconds: number): Promise<void> {
-  const deadline = Date.now() + milliseconds;
-  while (!done()) {
-    if (Date.now() > deadline) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 describe('consumers', () => {
   it('take everything in order, by loop and by handler, and start where the one before left', async () => {
     await subscribe('orders');
@@ -81,7 +74,7 @@ describe('consumers', () => {
     await first.close();
     const second = cluster.cluster.consumer({ topic: 'orders', subscription: 's' });
     const end = second.run(({ group, sequence }) => handled.take(group, sequence));
-    await until(() => handled.count === 2000, 20_000);
+    await until('all are handled', 20_000, () => handled.count === 2000);
     await second.close();
     await end;
     expect(handled).toMatchObject({ count: 2000, repeated: 0, violations: [] });
@@ -103,10 +96,10 @@ describe('consumers', () => {
       ),
     );
     await produce('payments', 2000);
-    await until(() => handled.count > 600, 20_000);
+    await until('some are handled', 20_000, () => handled.count > 600);
     const { leader = 0 } = (await cluster.admin.describeTopic('payments')).partitions[0] ?? {};
     await cluster.kill(cluster.node(leader));
-    await until(() => handled.count === 2000, 40_000);
+    await until('all are handled', 40_000, () => handled.count === 2000);
     await cluster.startAll();
     await Promise.all(members.map((member) => member.close()));
     await Promise.all(ends);

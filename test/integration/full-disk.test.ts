@@ -7,10 +7,12 @@ import {
   SubscriptionAdmin,
 } from '@seriatim/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../../scripts/lib/node-process.mjs';
 import { ProcessCluster } from '../support/process-cluster.ts';
 import { unsettled, untilSettled } from '../support/subscriptions.ts';
 
 const TOPIC = 'payments';
+const WAIT_MILLISECONDS = 30_000;
 let cluster: ProcessCluster;
 
 beforeAll(async () => {
@@ -26,14 +28,6 @@ async function restartWith(settings: Readonly<Record<string, unknown>>): Promise
   await Promise.all(cluster.nodes.map((node) => cluster.stop(node)));
   for (const node of cluster.nodes) node.settings = { ...node.settings, ...settings };
   await cluster.startAll();
-}
-
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 60_000;
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 describe('a full disk', () => {
@@ -73,9 +67,13 @@ describe('a full disk', () => {
       if (value.toString() === 'bad') throw new Error('cannot be handled');
       handled.set(group, [...(handled.get(group) ?? []), value.toString()]);
     });
-    await until('all that is healthy is settled', async () => (await unsettled(endpoint, TOPIC, 's')) === 2);
+    await until(
+      'all that is healthy is settled',
+      WAIT_MILLISECONDS,
+      async () => (await unsettled(endpoint, TOPIC, 's')) === 2,
+    );
     const explain = () => subscriptions.explainGroup(TOPIC, 's', 'poisoned');
-    await until('an attempt at the letter is refused', async () =>
+    await until('an attempt at the letter is refused', WAIT_MILLISECONDS, async () =>
       (await explain()).next.includes('DISK_FULL'),
     );
     expect(await explain()).toMatchObject({
@@ -86,7 +84,7 @@ describe('a full disk', () => {
     });
 
     await restartWith({ freeSpace: {} });
-    await untilSettled(endpoints, TOPIC, 's', 60_000);
+    await untilSettled(endpoints, TOPIC, 's', WAIT_MILLISECONDS);
     await consumer.close();
     await running;
     expect(handled.get('poisoned')).toEqual(['1', '3']);

@@ -130,6 +130,20 @@ export class History {
     group.records.push(record);
   }
 
+  /** What was read, by group: ids in the order of their sequences. */
+  stored(): ReadonlyMap<string, readonly string[]> {
+    const stored = new Map<string, readonly string[]>();
+    for (const [name, { records }] of this.#groups) {
+      const ordered = [...records].sort((a, b) => a.sequence - b.sequence);
+      if (ordered.length > 0)
+        stored.set(
+          name,
+          ordered.map(({ id }) => id),
+        );
+    }
+    return stored;
+  }
+
   /** Judges what was collected so far. May be called again after more was read. */
   verdict(): Verdict {
     const found = emptyFindings();

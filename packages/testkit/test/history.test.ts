@@ -18,6 +18,17 @@ const record = (id: string, offset: number, sequence: number) => ({
 });
 
 describe('History', () => {
+  it('gives what was read by group, in the order of sequences', () => {
+    const history = threeAcknowledged();
+    for (const [id, sequence] of [
+      ['b', 2],
+      ['a', 1],
+      ['a', 1],
+    ] as const)
+      history.read(record(id, sequence + 9, sequence));
+    expect([...history.stored()]).toEqual([['g', ['a', 'b']]]);
+  });
+
   it('is clean when everything acknowledged is read once and in order', () => {
     const history = threeAcknowledged();
     for (const [n, id] of ['a', 'b', 'c'].entries()) history.read(record(id, n + 10, n + 1));
